@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from llmbatch.call.failure import Failure, FailureKind
 
 Headers = Mapping[str, tuple[str, ...]]
 """Lower-case names; every value in the order received."""
@@ -75,4 +77,9 @@ class RecordedFailure:
     call: Call
     kind: str
     message: str
-    reply: Reply | None = field(default=None)
+    reply: Reply | None = None
+
+    def as_failure(self) -> Failure:
+        """Return what a row says of it: the same whether it happened now or was found in the cassette."""
+        detail = f"http_{self.reply.status}" if self.reply is not None else self.kind
+        return Failure(FailureKind(self.kind), self.message, detail)

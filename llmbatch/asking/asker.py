@@ -1,0 +1,147 @@
+"""The run-wide side of asking, and the `ask` that is bound to one case.
+
+`ask(...)` renders, keys and draws at the call, in the order in which the task calls it; awaiting what it
+returns looks the key up and, on a miss, gives the order to the engine. A hit touches neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmbatch.asking.cost import cost_usd
+from llmbatch.asking.question import Arguments, Question, Wording, read_arguments, reword, word
+from llmbatch.asking.reading import answer_of, unanswered
+from llmbatch.call.failure import Failure, FailureKind
+from llmbatch.call.values import Call
+from llmbatch.cassette.case import CaseContext
+from llmbatch.cassette.store import Store
+from llmbatch.config import ResolvedModel
+from llmbatch.engine.protocol import Engine, Order, Outcome
+from llmbatch.errors import AuthorError, PromptError, TaskError
+from llmbatch.experiment.answer import Answer
+from llmbatch.parse.structured import reask_message
+from llmbatch.prompt import Prompts
+
+
+@dataclass(slots=True)
+class Asker:
+    """What all asks of a run share.
+
+    `engine` is None where nothing may be called. `on_author_error` hears of every question that cannot be
+    put, whatever the task does with the exception: in a rehearsal such an error stops the run before it pays.
+    """
+
+    store: Store
+    prompts: Prompts
+    resolve: Callable[[str], ResolvedModel]
+    engine: Engine | None = None
+    on_author_error: Callable[[AuthorError], None] = field(default=lambda error: None)
+
+    def prepare(
+        self, arguments: Arguments, case: CaseContext, model: ResolvedModel, withheld: frozenset[str]
+    ) -> Question:
+        """Render, build the body, and take the next draw of that question within the case."""
+        try:
+            template = self.prompts.get(arguments.prompt, verbatim=arguments.fields is None)
+            wording = word(arguments, template, model, withheld)
+        except (PromptError, TaskError) as error:
+            self.on_author_error(error)
+            raise
+        call = self._call(wording.wire, model, case, arguments.options.get("draw"))
+        return _question(wording, call, model, template.fingerprint, int(arguments.options.get("reasks", 0)))
+
+    async def put(self, question: Question, case: CaseContext) -> Answer[Any]:
+        """Return the answer, from the cassette or through the engine; re-ask while it does not fit."""
+        answer = await self._put_once(question, case)
+        for _ in range(question.reasks):
+            if answer.failure not in {FailureKind.PARSE_ERROR, FailureKind.INVALID_ANSWER}:
+                break
+            question = self._reask(question, answer, case)
+            answer = await self._put_once(question, case)
+        return answer
+
+    async def _put_once(self, question: Question, case: CaseContext) -> Answer[Any]:
+        recorded = self.store.find(question.call.key)
+        if recorded is not None:
+            case.note(recorded, paid=False)
+        outcome: Outcome = recorded if recorded is not None else await self._obtain(question, case)
+        if isinstance(outcome, Failure):
+            return unanswered(question, outcome)
+        case.costs_usd.append(cost_usd(outcome, question.model.settings))
+        return answer_of(question, outcome)
+
+    async def _obtain(self, question: Question, case: CaseContext) -> Outcome:
+        if self.engine is not None and not case.rehearsal and question.model.can_call:
+            return await self.engine.obtain(Order(question.call, question.wire, question.model, case))
+        recorded = self.store.find_failure(question.call.key)
+        if recorded is not None:
+            return recorded.as_failure()
+        return Failure(FailureKind.NOT_RECORDED, f"no recorded answer from {question.model.text}")
+
+    def _reask(self, question: Question, answer: Answer[Any], case: CaseContext) -> Question:
+        assert answer.failure is not None
+        said = {"role": "assistant", "content": answer.text}
+        fault = {"role": "user", "content": reask_message(Failure(answer.failure, answer.failure_message))}
+        messages = [*question.messages, said, fault]
+        wire = reword(question, messages)
+        call = self._call(wire, question.model, case, None)
+        wording = Wording(wire, question.shape, question.mode, messages, question.parameters)
+        return _question(wording, call, question.model, question.prompt_fingerprint, question.reasks)
+
+    def _call(self, wire: bytes, model: ResolvedModel, case: CaseContext, draw: int | None) -> Call:
+        request = self.store.request("POST", model.chat_url, model.key_headers, wire)
+        return self.store.call(request, case.repeat, case.draw(request.digest, draw))
+
+
+def _question(wording: Wording, call: Call, model: ResolvedModel, fingerprint: str, reasks: int) -> Question:
+    return Question(
+        call=call,
+        wire=wording.wire,
+        shape=wording.shape,
+        mode=wording.mode,
+        messages=wording.messages,
+        model=model,
+        parameters=wording.parameters,
+        prompt_fingerprint=fingerprint,
+        reasks=reasks,
+    )
+
+
+class BoundAsk:
+    """The `ask` of one case: knows its model, its repeat and what is withheld from prompts.
+
+    `answers` are in the order in which the questions were put; None stands for one that is not there yet.
+    """
+
+    __slots__ = ("_asker", "_case", "_model", "_withheld", "answers")
+
+    def __init__(self, asker: Asker, case: CaseContext, model: ResolvedModel | None, withheld: frozenset[str]) -> None:
+        self._asker = asker
+        self._case = case
+        self._model = model
+        self._withheld = withheld
+        self.answers: list[Answer[Any] | None] = []
+
+    def __call__(self, *arguments: Any, **options: Any) -> Coroutine[Any, Any, Answer[Any]]:
+        """Render and key the question now; the returned coroutine brings the answer."""
+        read = read_arguments(arguments, options)
+        question = self._asker.prepare(read, self._case, self._choose(options), self._withheld)
+        self.answers.append(None)
+        return self._await(question, len(self.answers) - 1)
+
+    def _choose(self, options: Mapping[str, Any]) -> ResolvedModel:
+        named = options.get("model")
+        if named is not None:
+            return self._asker.resolve(str(named))
+        if self._model is None:
+            raise TaskError(
+                "no model is given for this ask",
+                fix='add @parametrize("model", ["endpoint/name"]), or `model = "endpoint/name"` to the configuration',
+            )
+        return self._model
+
+    async def _await(self, question: Question, place: int) -> Answer[Any]:
+        answer = self.answers[place] = await self._asker.put(question, self._case)
+        return answer

@@ -1,0 +1,132 @@
+"""From the arguments of `ask(...)` to the exact request. Pure: no file is written and nothing is sent."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from llmbatch.call.values import Call
+from llmbatch.client.chat import chat_body, resolve_parameters
+from llmbatch.config import ResolvedModel, StructuredMode
+from llmbatch.errors import TaskError
+from llmbatch.parse.shape import Shape, shape_of
+from llmbatch.prompt.template import Template
+
+REQUEST_OPTIONS = ("temperature", "top_p", "max_tokens", "seed", "stop", "extra_body")
+OPTIONS = ("model", *REQUEST_OPTIONS, "reasks", "after", "draw")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What one ask sends: `wire` is the body as sent, `call` the same as the cassette keys it."""
+
+    call: Call
+    wire: bytes
+    shape: Shape[Any]
+    mode: StructuredMode
+    messages: list[dict[str, Any]]
+    model: ResolvedModel
+    parameters: Mapping[str, Any]
+    prompt_fingerprint: str
+    reasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments of one `ask(...)`, told apart.
+
+    `fields` is None where none were passed: a text and messages are then no templates, and braces are braces.
+    """
+
+    shape: Any
+    prompt: str | Path | Sequence[Mapping[str, Any]]
+    fields: Mapping[str, Any] | None
+    options: Mapping[str, Any]
+
+
+def read_arguments(positional: tuple[Any, ...], options: Mapping[str, Any]) -> Arguments:
+    """Tell `ask(prompt, fields)` from `ask(Shape, prompt, fields)`. Raises TaskError naming the mistake."""
+    for name in options:
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
+            fix = f"write {near[0]}=" if near else "put it into extra_body={...} to send it as it is"
+            raise TaskError(f"ask has no option `{name}`", known=", ".join(OPTIONS), fix=fix)
+    shape: Any = str
+    rest = positional
+    if positional and not _is_prompt(positional[0]):
+        shape, rest = positional[0], positional[1:]
+    if not 1 <= len(rest) <= 2 or not _is_prompt(rest[0]):
+        raise TaskError(
+            f"ask got {len(positional)} arguments that are not (prompt, fields) or (Shape, prompt, fields)",
+            fix='write ask("question.md", sample) or ask(Verdict, "question.md", sample)',
+        )
+    return Arguments(shape, rest[0], _as_mapping(rest[1]) if len(rest) == 2 else None, options)
+
+
+def _is_prompt(value: object) -> bool:
+    if isinstance(value, str | Path):
+        return True
+    return isinstance(value, Sequence) and all(isinstance(turn, Mapping) for turn in value)
+
+
+def _as_mapping(fields: object) -> Mapping[str, Any]:
+    if isinstance(fields, Mapping):
+        return fields
+    if isinstance(fields, BaseModel):
+        return fields.model_dump(mode="json")
+    raise TaskError(
+        f"the fields of an ask are a {type(fields).__name__}, not a mapping or a pydantic model",
+        fix='pass the sample, or a dictionary: ask("question.md", {"text": text})',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The body of a question before it has a draw."""
+
+    wire: bytes
+    shape: Shape[Any]
+    mode: StructuredMode
+    messages: list[dict[str, Any]]
+    parameters: Mapping[str, Any]
+
+
+def word(arguments: Arguments, template: Template, model: ResolvedModel, withheld: frozenset[str]) -> Wording:
+    """Render the prompt and build the request body. Raises PromptError and TaskError, sends nothing."""
+    shape = shape_of(arguments.shape)
+    mode: StructuredMode = model.structured or "json_schema"
+    messages = template.render(arguments.fields or {}, withheld=withheld)
+    after = arguments.options.get("after")
+    if after is not None:
+        messages = [*after.messages, *(turn for turn in messages if turn["role"] != "system")]
+    response_format = shape.response_format(mode)
+    if mode != "json_schema" and shape.instruction:
+        last = messages[-1]
+        messages = [*messages[:-1], {**last, "content": f"{last['content']}\n\n{shape.instruction}"}]
+    return _with_body(messages, shape, mode, model, response_format, arguments.options)
+
+
+def reword(question: Question, messages: list[dict[str, Any]]) -> bytes:
+    """Return the body of the same question with other messages, for a re-ask."""
+    response_format = question.shape.response_format(question.mode)
+    return chat_body(question.model.name, messages, question.parameters, response_format)
+
+
+def _with_body(
+    messages: list[dict[str, Any]],
+    shape: Shape[Any],
+    mode: StructuredMode,
+    model: ResolvedModel,
+    response_format: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+) -> Wording:
+    asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
+    asked.update(options.get("extra_body") or {})
+    parameters = resolve_parameters(model.defaults, asked)
+    wire = chat_body(model.name, messages, parameters, response_format)
+    return Wording(wire, shape, mode, messages, parameters)

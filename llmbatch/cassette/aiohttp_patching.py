@@ -1,0 +1,78 @@
+"""aiohttp under vcrpy: the request as it goes over the wire, and the response as it was stored.
+
+vcrpy's stub sees what the caller wrote: a relative URL under a session's `base_url`, a `json=` value without
+a content type, a form. Two of these may be one text and two requests, so they are turned into URL and bytes
+first. Knows no store and no case.
+"""
+
+# ruff: noqa: SLF001 - aiohttp has no public way to complete a request without sending it
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterable, Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from aiohttp import FormData, hdrs, payload
+from vcr.stubs import aiohttp_stubs  # type: ignore[import-untyped]
+
+from llmbatch.cassette.wire import Attempt, response_of
+
+
+def wrap_request(
+    attempts: Callable[[], AbstractContextManager[Attempt]], call: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Wrap `ClientSession._request`, outermost."""
+
+    @functools.wraps(call)
+    async def request(session: Any, method: str, url: Any, **options: Any) -> Any:
+        # raised below, from the response that the caller gets
+        raise_for_status = options.pop("raise_for_status", None)
+        options = await _as_sent(session, options)
+        with attempts() as attempt:
+            response = await call(session, method.upper(), session._build_url(url), raise_for_status=False, **options)
+        if attempt.to_hand_on:
+            response = _rebuilt(attempt)
+        await aiohttp_stubs._raise_for_status(session, raise_for_status, response)
+        return response
+
+    return request
+
+
+async def _as_sent(session: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with the body as bytes and its content type among the headers."""
+    sent = dict(options)
+    data, value = sent.get("data"), sent.pop("json", None)
+    if value is not None:
+        if data is not None:
+            return dict(options)  # aiohttp says what is wrong with that
+        dumps = session._json_serialize_bytes
+        body = dumps(value) if dumps is not None else session._json_serialize(value).encode()
+        content_type = "application/json"
+    elif data is None or isinstance(data, bytes | AsyncIterable):
+        return sent
+    else:
+        whole = _payload_of(data)
+        body, content_type = await whole.as_bytes(), whole.headers[hdrs.CONTENT_TYPE]
+    headers = session._prepare_headers(sent.get("headers"))
+    headers.setdefault(hdrs.CONTENT_TYPE, content_type)
+    return {**sent, "data": body, "headers": headers}
+
+
+def _payload_of(data: Any) -> payload.Payload:
+    if isinstance(data, FormData):
+        data = data()
+    try:
+        return payload.PAYLOAD_REGISTRY.get(data, disposition=None)
+    except payload.LookupError:  # aiohttp's own, no subclass of the built-in
+        form: payload.Payload = FormData(data)()
+        return form
+
+
+def _rebuilt(attempt: Attempt) -> Any:
+    """Return the response vcrpy would replay: by the same function, with the redirects before it."""
+    responses: list[Any] = []
+    for request, reply in attempt.stored:
+        responses.append(aiohttp_stubs.build_response(request, response_of(reply), list(responses)))
+    return responses[-1]

@@ -1,0 +1,160 @@
+"""Which case an HTTP request belongs to, and which draw of an equal question it is.
+
+Pure bookkeeping: knows no file, no network and no vcrpy. A context is used for one run of one case; it holds
+the only numbers that tell equal requests of that case apart, so nothing outside the case can move a draw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from llmbatch.call.failure import Failure
+from llmbatch.call.values import Call, RecordedFailure, Reply
+from llmbatch.errors import AmbiguousDraw
+
+_Branch: TypeAlias = "weakref.ref[asyncio.Task[Any] | threading.Thread]"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One call that is about to be sent, and what the recorder made of it.
+
+    Set `current_exchange` to one with a `call` around a request, and the recorder files that request under
+    that call instead of counting a draw for it. Afterwards `reply` is what is on disk (or the live reply of a
+    failure), `failure` what was filed when the service could not answer, and `replayed` says that nothing was
+    sent. With `call` None the recorder counts as usual and fills in the call it used.
+    """
+
+    call: Call | None = None
+    reply: Reply | None = None
+    failure: RecordedFailure | None = None
+    replayed: bool = False
+
+
+class CaseContext:
+    """The draw counters of one case, and everything it was answered.
+
+    `replies` are in the order noted, hits and paid ones alike; `failures` are the calls that no reply
+    answered. A `rehearsal` may look up but not send. Safe to use from several threads.
+    """
+
+    __slots__ = (
+        "_branches",
+        "_counts",
+        "_in_flight",
+        "_lock",
+        "_unanswered",
+        "cached",
+        "case_id",
+        "costs_usd",
+        "failures",
+        "paid",
+        "rehearsal",
+        "repeat",
+        "replies",
+    )
+
+    def __init__(self, case_id: str, repeat: int, *, rehearsal: bool = False) -> None:
+        self.case_id = case_id
+        self.repeat = repeat
+        self.rehearsal = rehearsal
+        self.replies: list[Reply] = []
+        self.failures: list[Failure] = []
+        self.costs_usd: list[float | None] = []
+        self.cached = 0
+        self.paid = 0
+        self._counts: dict[bytes, int] = {}
+        self._branches: dict[bytes, _Branch] = {}
+        self._in_flight: set[bytes] = set()
+        self._unanswered: dict[bytes, Failure] = {}
+        self._lock = threading.Lock()
+
+    def draw(self, digest: bytes, explicit: int | None = None) -> int:
+        """Return the ordinal of the next equal question, counted when it is put: 0, then 1, and so on.
+
+        An `explicit` draw is taken as it is: it neither counts nor asks who called.
+        Raises AmbiguousDraw when another task or thread of this case has put the same question.
+        """
+        if explicit is not None:
+            return explicit
+        with self._lock:
+            self._claim(digest, "give each ask its own `draw=`, or put them one after another in one task")
+            ordinal = self._counts.get(digest, 0)
+            self._counts[digest] = ordinal + 1
+        return ordinal
+
+    def begin_foreign(self, digest: bytes) -> int:
+        """Return the ordinal of an equal request sent outside `ask`: how many were answered so far.
+
+        A retry after a failed attempt so has the ordinal of that attempt. End it by `end_foreign`; a second
+        begin by the same task or thread means that the first attempt failed unseen.
+        Raises AmbiguousDraw when another task or thread of this case has sent the same, now or before.
+        """
+        with self._lock:
+            self._claim(digest, _FOREIGN_FIX)
+            self._in_flight.add(digest)
+            return self._counts.get(digest, 0)
+
+    def end_foreign(self, digest: bytes, answered: bool) -> None:
+        """Close what `begin_foreign` opened; only an answer moves the next equal request to the next draw."""
+        with self._lock:
+            if digest not in self._in_flight:
+                return
+            self._in_flight.remove(digest)
+            if answered:
+                self._counts[digest] = self._counts.get(digest, 0) + 1
+                failure = self._unanswered.pop(digest, None)
+                if failure is not None:
+                    self.failures.remove(failure)
+
+    def note(self, reply: Reply, paid: bool) -> None:
+        """Add a reply this case got, from the cassette or (`paid`) from the service."""
+        with self._lock:
+            self.replies.append(reply)
+            if paid:
+                self.paid += 1
+            else:
+                self.cached += 1
+
+    def note_failure(self, failure: Failure, digest: bytes | None = None) -> None:
+        """Add a call that got no answer. With its `digest`, a later answer to the same takes it back."""
+        with self._lock:
+            if digest is not None:
+                earlier = self._unanswered.get(digest)
+                if earlier is not None:
+                    self.failures.remove(earlier)
+                self._unanswered[digest] = failure
+            self.failures.append(failure)
+
+    def _claim(self, digest: bytes, fix: str) -> None:
+        branch = _current_branch()
+        known = self._branches.setdefault(digest, branch)
+        # two weak references are compared by what they refer to: one whose task is gone equals no other, so
+        # that the verdict depends neither on timing nor on a reused address
+        if known() is not branch():
+            raise AmbiguousDraw(
+                f"two branches of {self.case_id} send the same request, and nothing says which is draw 0",
+                fix=fix,
+            )
+
+
+_FOREIGN_FIX = (
+    "send them in sequence from one task, or with distinct seeds "
+    "(asyncio.gather and wait_for run what they get in tasks of their own; asyncio.timeout does not)"
+)
+
+current_case: ContextVar[CaseContext | None] = ContextVar("llmbatch_case", default=None)
+current_exchange: ContextVar[Exchange | None] = ContextVar("llmbatch_exchange", default=None)
+
+
+def _current_branch() -> _Branch:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return weakref.ref(threading.current_thread() if task is None else task)

@@ -1,0 +1,223 @@
+"""One recorded line: JSON that YAML reads as the same values, and a checksum behind it.
+
+    - {"key":"<32 hex>","generation":0,...,"request":{...},"response":{...}} # crc32=xxxxxxxx
+
+Pure: bytes to values and back. Knows no file, no scrubbing and no winner among lines.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+from typing import Any, NamedTuple
+
+import orjson
+
+from llmbatch.call.values import Call, Headers, Reply, Request
+
+RECORD_CAP = 64 * 1024 * 1024
+"""Bytes of the longest line that is written or read."""
+
+_PREFIX = b'- {"key":"'
+_KEY = slice(10, 42)
+_AFTER_KEY = b'","generation":'
+_GENERATION = 57
+_CRC_MARK = b" # crc32="
+_SUFFIX = len(_CRC_MARK) + 8 + 1
+# inside of a JSON string every quote is escaped, and a header's value is a list:
+# so neither can occur before the member itself
+_REQUEST_MARK = b',"request":{"method":'
+_RESPONSE_MARK = b',"response":'
+_REPLY_MARK = b',"response":{"status":'
+_BINARY_REPLY = b'"body":{"string":!!binary "'
+_PLAIN_REPLY = b'"body":{"string":"'
+_BINARY_REQUEST = b',"body":!!binary "'
+_PLAIN_REQUEST = b',"body":"'
+
+# JSON allows these raw; PyYAML refuses them, or changes them without a word (U+0085, U+2028)
+_SUSPECTS = (b"\x7f", b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbb\xbf", b"\xef\xbf\xbe", b"\xef\xbf\xbf")
+_NOT_YAML = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef(?:\xbb\xbf|\xbf[\xbe\xbf])")
+
+
+class BadLineError(ValueError):
+    """Bytes that are not a line as this module writes it; the text says what is wrong with it."""
+
+
+class Frame(NamedTuple):
+    """What the index needs of a line, read by position."""
+
+    key: bytes
+    generation: int
+
+
+class Decoded(NamedTuple):
+    """A whole line as values; `kind` and `message` are None for an answer, `reply` may be for a failure."""
+
+    call: Call
+    reply: Reply | None
+    generation: int
+    case: str | None
+    kind: str | None
+    message: str | None
+
+
+def dumps(value: Any) -> bytes:
+    """Return compact JSON that YAML 1.1 loaders read as the same value; a float in it may become text."""
+    text = orjson.dumps(value)
+    # seven plain searches take a tenth of the time of one with the pattern
+    return _NOT_YAML.sub(_escape, text) if any(suspect in text for suspect in _SUSPECTS) else text
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(match[0].decode())
+
+
+def with_crc(prefix: bytes, payload: bytes) -> bytes:
+    """Return a whole line: the prefix, the payload, and the payload's CRC-32 as a YAML comment."""
+    return b"%b%b%b%08x\n" % (prefix, payload, _CRC_MARK, zlib.crc32(payload))
+
+
+def payload_of(line: bytes, prefix: bytes) -> bytes:
+    """Return what stands between the prefix and the checksum. Raises BadLineError unless both are right."""
+    if not line.startswith(prefix) or line[-_SUFFIX : -_SUFFIX + len(_CRC_MARK)] != _CRC_MARK or line[-1:] != b"\n":
+        raise BadLineError("it does not begin and end as a recorded line does")
+    payload = line[len(prefix) : -_SUFFIX]
+    # as bytes: int(..., 16) would take a changed case for the same number
+    if line[-9:-1] != b"%08x" % zlib.crc32(payload):
+        raise BadLineError("its checksum does not match")
+    return payload
+
+
+def encode(
+    call: Call,
+    reply: Reply | None,
+    *,
+    generation: int,
+    case: str | None,
+    failure: tuple[str, str] | None = None,
+) -> bytes:
+    """Return the line of an answer or, with `failure` = (kind, message), of a failure: scrubbed values."""
+    head: dict[str, Any] = {
+        "key": call.key.hex(),
+        "generation": generation,
+        "repeat": call.repeat,
+        "ordinal": call.ordinal,
+        "recorded_at": reply.recorded_at if reply else "",
+        "taken_us": reply.taken_us if reply else 0,
+        "case": case,
+    }
+    if failure is not None:
+        head["kind"], head["message"] = failure
+    request = call.request
+    body, body_binary = _body_text(request.body)
+    head["request"] = {
+        "method": request.method,
+        "uri": request.url,
+        "body": body,
+        "headers": dict(request.headers),
+    }
+    reply_binary = False
+    if reply is None:
+        head["response"] = None
+    else:
+        text, reply_binary = _body_text(reply.body)
+        status = {"code": reply.status, "message": reply.reason}
+        head["response"] = {"status": status, "headers": dict(reply.headers), "body": {"string": text}}
+    payload = dumps(head)
+    if body_binary:
+        payload = payload.replace(_PLAIN_REQUEST, _BINARY_REQUEST, 1)
+    if reply_binary:
+        payload = _BINARY_REPLY.join(payload.rsplit(_PLAIN_REPLY, 1))
+    return with_crc(b"- ", payload)
+
+
+def _body_text(body: bytes | None) -> tuple[str | None, bool]:
+    if body is None:
+        return None, False
+    try:
+        return body.decode(), False
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), True
+
+
+def frame(line: bytes) -> Frame:
+    """Return key and generation, by position. Raises BadLineError; the checksum's value is not looked at."""
+    mark = line[-_SUFFIX : len(_CRC_MARK) - _SUFFIX]
+    if line[:10] != _PREFIX or line[42:_GENERATION] != _AFTER_KEY or mark != _CRC_MARK or line[-1:] != b"\n":
+        raise BadLineError("it does not begin and end as a recorded line does")
+    try:
+        found = Frame(bytes.fromhex(line[_KEY].decode()), int(line[_GENERATION : line.index(b",", _GENERATION)]))
+    except ValueError as error:
+        raise BadLineError("its key or its generation is no number") from error
+    if len(found.key) != 16:  # fromhex skips white space
+        raise BadLineError("its key is not 32 hexadecimal digits")
+    return found
+
+
+def decode_reply(line: bytes) -> Reply:
+    """Return the reply of an answer's line without parsing the request. Raises BadLineError."""
+    payload = payload_of(line, b"- ")
+    start, response = payload.find(_REQUEST_MARK), payload.rfind(_REPLY_MARK)
+    if start < 0 or response < start:
+        raise BadLineError("it holds no request or no response")
+    try:
+        head = orjson.loads(payload[:start] + b"}")
+        return _reply(head, payload[response + len(_RESPONSE_MARK) : -1])
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadLineError(f"it is not the JSON of an interaction ({error})") from error
+
+
+def decode(line: bytes) -> Decoded:
+    """Return all of a line, an answer's or a failure's. Raises BadLineError. The digest is left empty."""
+    payload = payload_of(line, b"- ")
+    start, response = payload.find(_REQUEST_MARK), _response_at(payload)
+    if start < 0 or response < start:
+        raise BadLineError("it holds no request or no response")
+    try:
+        head = orjson.loads(payload[:start] + b"}")
+        request = _request(payload[start + len(b',"request":') : response])
+        text = payload[response + len(_RESPONSE_MARK) : -1]
+        reply = None if text == b"null" else _reply(head, text)
+        call = Call(request, head["repeat"], head["ordinal"], bytes.fromhex(head["key"]))
+        return Decoded(call, reply, head["generation"], head["case"], head.get("kind"), head.get("message"))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BadLineError(f"it is not the JSON of an interaction ({error})") from error
+
+
+def _response_at(payload: bytes) -> int:
+    if payload.endswith(b',"response":null}'):
+        return len(payload) - len(b',"response":null}')
+    return payload.rfind(_REPLY_MARK)
+
+
+def _request(text: bytes) -> Request:
+    # between the method and the URL no quote can stand bare, so the mark is the member itself
+    binary = _BINARY_REQUEST in text
+    value = orjson.loads(text.replace(_BINARY_REQUEST, _PLAIN_REQUEST, 1) if binary else text)
+    body = _body_bytes(value["body"], binary=binary)
+    return Request(value["method"], value["uri"], _headers(value["headers"]), body, b"")
+
+
+def _reply(head: dict[str, Any], text: bytes) -> Reply:
+    binary = _BINARY_REPLY in text
+    value = orjson.loads(text.replace(_BINARY_REPLY, _PLAIN_REPLY, 1) if binary else text)
+    status, headers = value["status"], _headers(value["headers"])
+    body = _body_bytes(value["body"]["string"], binary=binary)
+    if body is None:
+        raise BadLineError("its body is null")
+    return Reply(status["code"], status["message"], headers, body, head["recorded_at"], head["taken_us"])
+
+
+def _headers(value: dict[str, list[str]]) -> Headers:
+    return {name: tuple(values) for name, values in value.items()}
+
+
+def _body_bytes(text: str | None, *, binary: bool) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        return base64.b64decode(text, validate=True) if binary else text.encode()
+    except binascii.Error as error:
+        raise BadLineError(f"its binary body is not base64 ({error})") from error

@@ -1,0 +1,137 @@
+"""What vcrpy's own patching lacks: the client gets the line just written, and threads keep their patches.
+
+Wraps, outermost, what vcrpy has patched, and restores it. Knows the HTTP libraries, no store and no case.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import importlib.util
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import vcr.patch  # type: ignore[import-untyped]
+import vcr.stubs  # type: ignore[import-untyped]
+
+from llmbatch.cassette.wire import Attempt, response_of
+
+Attempts = Callable[[], AbstractContextManager[Attempt]]
+HTTPX_TRANSPORTS = (
+    ("HTTPTransport", "handle_request"),
+    ("WSGITransport", "handle_request"),
+    ("MockTransport", "handle_request"),
+    ("AsyncHTTPTransport", "handle_async_request"),
+    ("ASGITransport", "handle_async_request"),
+    ("MockTransport", "handle_async_request"),
+)
+
+
+@contextmanager
+def real_connections_kept() -> Iterator[None]:
+    """Let vcrpy reach real connections without taking its patches away from other threads.
+
+    Its `force_reset` restores the real classes for all threads while one connects: requests of the others go
+    out unrecorded. It is needed only by `http.client.HTTPSConnection.__init__`, which looks its own name up
+    in its module and finds the stub; that class is replaced by one that looks elsewhere. Enter it before
+    the cassette's context.
+    """
+    with ExitStack() as stack:
+        _set(stack, vcr.patch, "force_reset", nullcontext)
+        _set(stack, vcr.stubs.VCRHTTPSConnection, "_baseclass", _https_connection())
+        _set(stack, vcr.patch, "ConnectionRemover", _forgetful(vcr.patch.ConnectionRemover))
+        yield
+
+
+@contextmanager
+def handing_on_what_was_stored(attempts: Attempts) -> Iterator[None]:
+    """Bracket each call of a client by an attempt, and give the client what the attempt stored.
+
+    The stubs for httpx and aiohttp hand on the live response; a replay would differ from it (`set-cookie`,
+    a scrubbed body). Responses of `http.client` are built from what the recorder left in place. Enter it
+    inside the cassette's context.
+    """
+    with ExitStack() as stack:
+        _wrap(stack, vcr.stubs.VCRConnection, "getresponse", functools.partial(_bracketed, attempts))
+        for name in ("httpx", "httpx2"):
+            if importlib.util.find_spec(name) is not None:
+                _wrap_httpx(stack, importlib.import_module(name), attempts)
+        if importlib.util.find_spec("aiohttp") is not None:
+            import aiohttp  # noqa: PLC0415 - it may be missing
+
+            from llmbatch.cassette.aiohttp_patching import wrap_request  # noqa: PLC0415
+
+            _wrap(stack, aiohttp.ClientSession, "_request", functools.partial(wrap_request, attempts))
+        yield
+
+
+def _bracketed(attempts: Attempts, call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def bracketed(*arguments: Any, **options: Any) -> Any:
+        with attempts():
+            return call(*arguments, **options)
+
+    return bracketed
+
+
+def _wrap_httpx(stack: ExitStack, module: Any, attempts: Attempts) -> None:
+    from vcr.stubs import httpx_stubs  # noqa: PLC0415 - of use with httpx only
+
+    def handed_on(attempt: Attempt, response: Any) -> Any:
+        if not attempt.to_hand_on:
+            return response
+        # the function that builds the replayed response, so that the two are alike
+        return httpx_stubs._deserialize_response(response_of(attempt.stored[-1][1]), module)  # noqa: SLF001
+
+    def wrap(call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def handle_request(transport: Any, request: Any) -> Any:
+            with attempts() as attempt:
+                response = call(transport, request)
+            return handed_on(attempt, response)
+
+        return handle_request
+
+    def wrap_async(call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        async def handle_async_request(transport: Any, request: Any) -> Any:
+            with attempts() as attempt:
+                response = await call(transport, request)
+            return handed_on(attempt, response)
+
+        return handle_async_request
+
+    for transport, method in HTTPX_TRANSPORTS:
+        _wrap(stack, getattr(module, transport), method, wrap_async if "async" in method else wrap)
+
+
+def _https_connection() -> type[http.client.HTTPSConnection]:
+    real = http.client.HTTPSConnection
+    init = real.__init__
+    names = {**init.__globals__, "HTTPSConnection": real}
+    own_init = types.FunctionType(init.__code__, names, init.__name__, init.__defaults__, init.__closure__)
+    own_init.__kwdefaults__ = init.__kwdefaults__
+    return type("HTTPSConnection", (real,), {"__init__": own_init})
+
+
+def _forgetful(remover: Any) -> Any:
+    """vcrpy remembers every connection pool of the run; this one only those that still live."""
+
+    def build(connection_class: type) -> Any:
+        built = remover(connection_class)
+        built._connection_pool_to_connections = weakref.WeakKeyDictionary()  # noqa: SLF001
+        return built
+
+    return build
+
+
+def _wrap(stack: ExitStack, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    _set(stack, owner, name, wrap(getattr(owner, name)))
+
+
+def _set(stack: ExitStack, owner: Any, name: str, value: Any) -> None:
+    stack.callback(setattr, owner, name, getattr(owner, name))
+    setattr(owner, name, value)

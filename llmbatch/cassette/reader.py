@@ -1,0 +1,74 @@
+"""Reading single lines of a cassette's files by place, from any thread. Knows no key and no index."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from llmbatch.cassette.index import Place
+from llmbatch.cassette.line import BadLineError
+from llmbatch.cassette.segment import SegmentName, damaged
+
+_OPEN_FILES = 64
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class Reader:
+    """Lines of the files of one kind; at most 64 files are open at a time."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._folder = folder
+        self._kind = kind
+        self._handles: OrderedDict[int, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def path(self, number: int) -> Path:
+        """Return the file of that number."""
+        return self._folder / SegmentName(self._kind, number).file
+
+    def line(self, place: Place) -> bytes:
+        """Return the bytes of one line. Raises CassetteDamaged when the file is gone or shorter by now."""
+        with self._lock:
+            try:
+                handle = self._handle(place.number)
+                text = _read_at(handle, place.length, place.offset)
+            except OSError as error:
+                raise damaged(self.path(place.number), place.offset, error.strerror or str(error)) from error
+        if len(text) != place.length:
+            raise damaged(self.path(place.number), place.offset, "the file ends before it does")
+        return text
+
+    def damaged(self, place: Place, why: BadLineError) -> Exception:
+        """Return the error for a line that is there and cannot be used."""
+        return damaged(self.path(place.number), place.offset, why)
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._lock:
+            while self._handles:
+                os.close(self._handles.popitem()[1])
+
+    def _handle(self, number: int) -> int:
+        handle = self._handles.get(number)
+        if handle is not None:
+            self._handles.move_to_end(number)
+            return handle
+        if len(self._handles) >= _OPEN_FILES:
+            os.close(self._handles.popitem(last=False)[1])
+        handle = os.open(self.path(number), _FLAGS)
+        self._handles[number] = handle
+        return handle
+
+
+if hasattr(os, "pread"):
+
+    def _read_at(handle: int, length: int, offset: int) -> bytes:
+        return os.pread(handle, length, offset)
+
+else:  # Windows; the reader's lock keeps seek and read together
+
+    def _read_at(handle: int, length: int, offset: int) -> bytes:
+        os.lseek(handle, offset, os.SEEK_SET)
+        return os.read(handle, length)

@@ -1,0 +1,173 @@
+"""The vcrpy seam: every HTTP library vcrpy patches is answered from a Store, or recorded into it.
+
+`VcrCassette` is the one subclass of vcrpy's cassette: keyed look-up in place of the list scan, append in
+place of save-at-exit. It knows no task, sample or model; which case a request belongs to comes from
+`llmbatch.cassette.case`. Importing this module imports vcrpy and with it every HTTP library it patches, so
+only what may send does. What it leans on in vcrpy is listed and checked in
+tests/cassette/test_vcrpy_seam.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from vcr.cassette import Cassette  # type: ignore[import-untyped]
+from vcr.record_mode import RecordMode  # type: ignore[import-untyped]
+
+from llmbatch.call.failure import FailureKind
+from llmbatch.call.values import Reply
+from llmbatch.cassette.case import current_case
+from llmbatch.cassette.filing import Filing, case_id_of
+from llmbatch.cassette.patching import handing_on_what_was_stored, real_connections_kept
+from llmbatch.cassette.store import Store
+from llmbatch.cassette.wire import UndecodableBodyError, current_attempt, decoded, reply_of, response_of
+from llmbatch.errors import InternalError
+from llmbatch.policy import verdict_of_reply
+
+log = logging.getLogger(__name__)
+
+CANARY_URL = "http://canary.llmbatch.invalid/"
+"""A request to this host is answered here and counted, recorded nowhere; by RFC 6761 it cannot resolve."""
+_CANARY_HOST = "canary.llmbatch.invalid"
+_CANARY = Reply(200, "OK", {"content-type": ("application/json",)}, b'{"object":"canary"}')
+
+
+class VcrCassette(Cassette):  # type: ignore[misc]
+    """vcrpy's view of a Store. All methods may be called from several threads."""
+
+    def __init__(self, path: str, filing: Filing, clock: Callable[[], datetime]) -> None:
+        super().__init__(path=path, record_mode=RecordMode(filing.store.record_mode))
+        self.canaries = 0
+        self._store = filing.store
+        self._clock = clock
+        self._filing = filing
+
+    # what vcrpy's stubs call -----------------------------------------------------------------------------
+
+    def can_play_response_for(self, request: Any) -> bool:
+        """Whether the request is recorded. Raises NoAnswerRecorded if it is not and may not be sent."""
+        if request.host == _CANARY_HOST:
+            return True
+        sent = self._filing.identify(request)
+        if sent.found is None:
+            sent.found = self._store.find(sent.call.key)
+        if sent.found is None and not self._filing.may_send(sent.case):
+            self._filing.refuse(sent)
+        return sent.found is not None
+
+    def play_response(self, request: Any) -> dict[str, Any]:
+        """Return the recorded response. Raises NoAnswerRecorded (a redirect whose target is not recorded)."""
+        if request.host == _CANARY_HOST:
+            self.canaries += 1
+            return response_of(_CANARY)
+        sent = self._filing.identify(request)
+        reply = sent.found or self._store.find(sent.call.key)
+        if reply is None:
+            self._filing.refuse(sent)
+        self._filing.answered(sent, reply, paid=False)
+        return response_of(reply)
+
+    def append(self, request: Any, response: dict[str, Any]) -> None:
+        """Record a live response and put what is now on disk in the place of what came.
+
+        A reply that answers nothing goes to the failures and is left as it came.
+        """
+        sent = self._filing.identify(request, appending=True)
+        taken_us = (time.perf_counter_ns() - sent.started_ns) // 1000
+        reply = reply_of(response, recorded_at=self._clock(), taken_us=taken_us)
+        try:
+            reply = decoded(reply)
+        except UndecodableBodyError as error:
+            self._filing.failed(sent, reply, error.kind, str(error))
+            return
+        verdict = verdict_of_reply(reply, url=sent.call.request.url)
+        if not verdict.final:
+            self._filing.failed(sent, reply, verdict.kind or FailureKind.SERVER_ERROR, verdict.message)
+            return
+        stored = self._store.record(sent.call, reply, case=case_id_of(sent.case))
+        response.update(response_of(stored))
+        attempt = current_attempt.get()
+        if attempt is not None and sent.is_foreign:
+            attempt.stored.append((request, stored))
+        self._filing.answered(sent, stored, paid=True)
+
+    def find_requests_with_most_matches(self, request: Any) -> list[tuple[Any, list[str], list[str]]]:
+        """Return nothing: aiohttp's stub then looks a redirect's target up as it is."""
+        return []
+
+    def filter_request(self, request: Any) -> Any:
+        """Return the request: none is left out."""
+        return request
+
+    @property
+    def write_protected(self) -> bool:
+        """Whether nothing may be sent."""
+        return not self._filing.may_send(current_case.get())
+
+    def __contains__(self, request: Any) -> bool:
+        return bool(self.can_play_response_for(request))
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _load(self) -> None:
+        self.rewound = True
+
+    def _save(self, force: bool = False) -> None:
+        """Do nothing: every response was written when it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The open recording of a run."""
+
+    store: Store
+    cassette: VcrCassette
+
+    @property
+    def canaries(self) -> int:
+        """How many requests to CANARY_URL were caught so far."""
+        return self.cassette.canaries
+
+
+_one_a_process = threading.Lock()
+
+
+@contextmanager
+def recording(
+    store: Store,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    on_warning: Callable[[str], None] = log.warning,
+) -> Iterator[Recording]:
+    """Send every HTTP request of the process through the store until the context ends.
+
+    Entered once a run, never per task: vcrpy patches classes. `clock` returns aware instants. Raises
+    InternalError when a recording is open already.
+    """
+    if not _one_a_process.acquire(blocking=False):
+        raise InternalError(
+            "a recording is open already, and HTTP libraries can be patched only once a process",
+            fix="run experiments one after another, or in processes of their own",
+        )
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(real_connections_kept())
+            path = str(store.folder)
+            filing = Filing(store, on_warning)
+            used = VcrCassette.use(path=path, filing=filing, clock=clock)
+            cassette: VcrCassette = stack.enter_context(used)
+            stack.enter_context(handing_on_what_was_stored(filing.attempt))
+            yield Recording(store, cassette)
+    finally:
+        _one_a_process.release()

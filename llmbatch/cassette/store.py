@@ -1,0 +1,268 @@
+"""A cassette folder: look up, append, iterate. Knows nothing of vcrpy, of tasks or of the network.
+
+It has no clock either: when an answer was recorded is in the reply that it is given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from llmbatch.call.failure import FailureKind
+from llmbatch.call.key import call_key, canonical_body, request_digest
+from llmbatch.call.values import Call, Interaction, RecordedFailure, Reply, Request
+from llmbatch.cassette.contents import Contents, read_contents
+from llmbatch.cassette.encoding import TooLargeError
+from llmbatch.cassette.line import RECORD_CAP, Decoded, decode_reply, encode
+from llmbatch.cassette.scrub import Scrubber, key_headers_of
+from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata
+from llmbatch.cassette.stored import stored_failure, stored_reply
+from llmbatch.cassette.verify import digest_of, problems_of
+from llmbatch.cassette.writer import Writer
+from llmbatch.errors import AnswerError, InternalError
+
+Mode = Literal["none", "once", "new_episodes", "all"]
+
+
+class Store:
+    """The recorded interactions of an experiment, found by key and added to one line at a time.
+
+    Open it before use (`with Store(...) as store`). In a mode that records it holds the folder's lock
+    while open. `find`, `record` and the rest may be called from several threads.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        record_mode: Mode = "none",
+        metadata: Metadata | None = None,
+        secrets: Sequence[str] = (),
+        key_headers: Sequence[str] = (),
+        segment_bytes: int = 45_000_000,
+    ) -> None:
+        self.folder = folder
+        self.record_mode: Mode = record_mode
+        self.can_record = False
+        self._scrubber = Scrubber(secrets=secrets, key_headers=key_headers)
+        given = metadata or Metadata()
+        endpoints = {name: self._scrubber.url(url) for name, url in given.endpoints.items()}
+        self._metadata = replace(given, endpoints=endpoints)
+        if self._scrubber.holds_secret(self._metadata.payload()):
+            raise InternalError("a secret is in the cassette's metadata", folder=str(folder), fix="report this")
+        self._segment_bytes = segment_bytes
+        self._changing = threading.RLock()
+        self._found: Contents | None = None
+        self._writer: Writer | None = None
+
+    def open(self) -> Self:
+        """Read the index and, in a mode that records, take the lock and cut off torn tails.
+
+        A mode that only reads writes nothing, and finds a missing folder empty. Raises CassetteLocked,
+        CassetteDamaged and DiskError.
+        """
+        once = self.record_mode == "once"
+        wants = not (self.record_mode == "none" or (once and read_contents(self.folder, fresh=False).has_answers))
+        try:
+            if wants:
+                self._writer = Writer(self.folder, self._metadata, segment_bytes=self._segment_bytes)
+            self._found = read_contents(self.folder, fresh=self.record_mode == "all")
+            if once and self._found.has_answers:  # another run filled it before the lock was ours
+                self._close_writer()
+        except BaseException:
+            self._close_writer()
+            raise
+        self.can_record = self._writer is not None
+        return self
+
+    def close(self) -> None:
+        """Sync what was written, give the lock back. Raises DiskError when the disk does not take it."""
+        with self._changing:
+            self.can_record = False
+            if self._found is not None:
+                self._found.close()
+            self._close_writer()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def generation(self) -> int:
+        """What answers are recorded under: the highest complete generation, or in mode `all` the next."""
+        return self._contents.generation
+
+    def scrub_text(self, text: str) -> str:
+        """Return the text with every known secret replaced, as in what the cassette keeps."""
+        return self._scrubber.text(text)
+
+    def request(self, method: str, url: str, headers: Mapping[str, str | Sequence[str]], body: bytes | None) -> Request:
+        """Return a request as it is stored and looked up: scrubbed, and with its digest."""
+        scrub = self._scrubber
+        method, url = scrub.text(method.upper()), scrub.url(url)
+        kept = scrub.request_headers(headers)
+        body = None if body is None else scrub.body(body)
+        content_type = kept.get("content-type", (None,))[0]
+        digest = request_digest(method, url, canonical_body(body, content_type), key_headers_of(kept))
+        return Request(method, url, kept, body, digest)
+
+    def call(self, request: Request, repeat: int, ordinal: int) -> Call:
+        """Return one draw of a request, with the key it is looked up by."""
+        return Call(request, repeat, ordinal, call_key(request.digest, repeat, ordinal))
+
+    def scrub_text(self, text: str) -> str:
+        """Return a text, to be written elsewhere, with each known secret replaced."""
+        return self._scrubber.text(text)
+
+    def find(self, key: bytes) -> Reply | None:
+        """Return the answer that wins for a key, None when there is none. Raises CassetteDamaged."""
+        return self._contents.answers.reply(key)
+
+    def find_failure(self, key: bytes) -> RecordedFailure | None:
+        """Return the last failed attempt of a key, None when there is none. Raises CassetteDamaged."""
+        failures = self._contents.failures
+        place = failures.index.get(key)
+        return None if place is None else _recorded_failure(failures.whole(place))
+
+    def record(self, call: Call, reply: Reply, *, case: str | None = None) -> Reply:
+        """Write an answer and return it as read back from the line just written.
+
+        The first line wins: where the key has an answer already, that one is returned, and this one is
+        kept among the failures as a duplicate. Raises DiskError; AnswerError for an answer beyond 64 MiB.
+        """
+        try:
+            stored = stored_reply(self._scrubber, reply, cap=RECORD_CAP)
+            line = self._line(call, stored, case)
+        except TooLargeError as error:
+            message = f"the answer is larger than can be recorded: {error}"
+            self.record_failure(call, FailureKind.TOO_LARGE, message, reply=None, case=case)
+            raise AnswerError(message, kind=FailureKind.TOO_LARGE, fix="ask for less in one call") from error
+        with self._changing:
+            first = self.find(call.key)
+            if first is not None:
+                # with its whole body: it was paid for, and the cost is at the end of it
+                failure = (FailureKind.DUPLICATE.value, "a second answer to a call that has one")
+                self._append(FAILURES, call, self._line(call, stored, case, failure))
+                return first
+            self._append(SEGMENT, call, line)
+        return decode_reply(line)
+
+    def record_failure(
+        self, call: Call, kind: str, message: str, *, reply: Reply | None = None, case: str | None = None
+    ) -> None:
+        """Write an attempt that got no answer; the last one of a key counts. Bodies are cut at 16 KiB."""
+        stored = None if reply is None else stored_failure(self._scrubber, reply, cap=RECORD_CAP)
+        failure = (str(kind), self._scrubber.text(message))
+        try:
+            line = self._line(call, stored, case, failure)
+        except TooLargeError as error:
+            what = f"the request is larger than can be recorded: {error}"
+            raise AnswerError(what, kind=FailureKind.TOO_LARGE, fix="send less in one call") from error
+        with self._changing:
+            self._append(FAILURES, call, line)
+
+    def __iter__(self) -> Iterator[Interaction]:
+        """Yield the answers that win, in the order of the files. Raises CassetteDamaged."""
+        answers = self._contents.answers
+        for place in answers.index.places():
+            found = answers.whole(place)
+            if found.reply is None:
+                raise InternalError("an answer's line holds no reply", key=found.call.key.hex(), fix="report this")
+            yield Interaction(_with_digest(found.call), found.reply, found.generation, found.case)
+
+    def failures(self) -> Iterator[RecordedFailure]:
+        """Yield the last failed attempt of each key, in the order of the files. Raises CassetteDamaged."""
+        failures = self._contents.failures
+        for place in failures.index.places():
+            yield _recorded_failure(failures.whole(place))
+
+    def __len__(self) -> int:
+        """Return the number of keys that have an answer."""
+        return len(self._contents.answers.index)
+
+    def __bool__(self) -> bool:
+        """An empty cassette is a cassette."""
+        return True
+
+    def recorded_base_url(self, endpoint: str) -> str | None:
+        """Return the base URL recorded with an endpoint's name. Raises ConfigError when there are two."""
+        return self._contents.base_url(endpoint)
+
+    def content_digest(self) -> str:
+        """Return the SHA-256, in hex, over key, status and body of the answers that win, sorted by key.
+
+        No times, no headers and no order of recording enter it.
+        """
+        answers = self._contents.answers
+        digest = sha256()
+        for key in answers.index.keys():  # noqa: SIM118  # an Index is no mapping: these are sorted
+            reply = answers.reply(key)
+            assert reply is not None
+            digest.update(b"%b %d %d:" % (key, reply.status, len(reply.body)))
+            digest.update(reply.body)
+        return digest.hexdigest()
+
+    def verify(self) -> list[str]:
+        """Return all that is wrong with the files, byte by byte; a closed store will do."""
+        return list(problems_of(self.folder))
+
+    def complete_generation(self) -> None:
+        """In mode `all`: mark the generation complete, so that its answers win from now on.
+
+        Raises DiskError. In the other modes nothing happens.
+        """
+        if self.record_mode == "all" and self._writer is not None:
+            with self._changing:
+                self._writer.mark_complete(self.generation)
+
+    @property
+    def _contents(self) -> Contents:
+        if self._found is None:
+            raise InternalError("a cassette was used before it was opened", folder=str(self.folder), fix="open it")
+        return self._found
+
+    def _close_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _line(self, call: Call, reply: Reply | None, case: str | None, failure: tuple[str, str] | None = None) -> bytes:
+        case = None if case is None else self._scrubber.text(case)
+        line = encode(call, reply, generation=self.generation, case=case, failure=failure)
+        if len(line) > RECORD_CAP:
+            raise TooLargeError(f"{len(line)} bytes, and the limit is {RECORD_CAP}")
+        if self._scrubber.holds_secret(line):
+            raise InternalError(
+                "a secret would have been written to the cassette; nothing was",
+                request=f"{call.request.method} {call.request.url.partition('?')[0]}",
+                fix="build the request with Store.request, which takes secrets out",
+            )
+        return line
+
+    def _append(self, kind: str, call: Call, line: bytes) -> None:
+        if self._writer is None:
+            raise InternalError(
+                f"a cassette in mode {self.record_mode!r} was given something to record",
+                folder=str(self.folder),
+                fix="look at can_record before calling a service",
+            )
+        place = self._writer.append(kind, line)
+        found = self._contents.answers if kind == SEGMENT else self._contents.failures
+        found.index.put(call.key, self.generation, place)
+
+
+def _recorded_failure(found: Decoded) -> RecordedFailure:
+    return RecordedFailure(_with_digest(found.call), found.kind or "", found.message or "", found.reply)
+
+
+def _with_digest(call: Call) -> Call:
+    return replace(call, request=replace(call.request, digest=digest_of(call.request)))

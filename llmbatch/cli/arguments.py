@@ -1,0 +1,83 @@
+"""The flags of `llmbatch`, and nothing of what they do."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from llmbatch.errors import UsageError
+from llmbatch.run.options import FORMATS, MODES
+
+EXIT_CODES = """exit codes:
+  0  fine                                  4  usage, configuration, lock or experiment error
+  1  some cases have no answer             5  nothing selected
+  2  interrupted; the same command goes on 6  the service stopped the run
+  3  a bug of llmbatch                     7  disk"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are errors of ours, so that they look and exit like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a UsageError with the message and the next step."""
+        raise UsageError(message, fix=f"{self.prog} --help lists what there is")
+
+
+def build_parser() -> Parser:
+    """Return the parser of the whole command line."""
+    parser = Parser(
+        prog="llmbatch",
+        description="Run language models over samples, record every HTTP interaction, get tables anyone can replay.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    _add_exp(commands)
+    _add_new(commands)
+    return parser
+
+
+def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
+    exp = commands.add_parser(
+        "exp",
+        help="run the tasks of experiment files",
+        description="Collect the tasks of each file, answer their cases, print and save the tables.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    exp.add_argument("targets", nargs="+", metavar="PATH[::task[variant]]", help="what to run")
+    select = exp.add_argument_group("select cases")
+    select.add_argument("-k", dest="keyword", metavar="EXPR", help="tasks and variants whose name matches")
+    select.add_argument("-m", dest="marks", metavar="EXPR", help="tasks and values with these marks")
+    select.add_argument("--limit", type=int, metavar="N", help="the first N samples")
+    select.add_argument("--sample", type=int, metavar="N", help="N samples drawn by the hash of their ids")
+    select.add_argument("--seed", type=int, metavar="S", help="another draw for --sample (default 0)")
+    select.add_argument("--repeat", type=int, metavar="N", help="ask each case N times")
+    select.add_argument(
+        "--model",
+        action="append",
+        metavar="ENDPOINT/NAME",
+        help="only this model, or this instead (may repeat)",
+    )
+    select.add_argument("--collect-only", action="store_true", help="list the variants and stop")
+    record = exp.add_argument_group("record and replay")
+    record.add_argument("--record-mode", choices=MODES, help="as in vcrpy (default new_episodes; none when CI is set)")
+    record.add_argument("--offline", action="store_true", help="replay only: mode none, and no connection is made")
+    record.add_argument("--cassette", metavar="DIR", help="another folder than cassettes/<experiment>")
+    pace = exp.add_argument_group("pace")
+    pace.add_argument("--concurrency", type=int, metavar="N", help="HTTP attempts in flight (default 64)")
+    pace.add_argument("--window", type=int, metavar="N", help="cases in flight (default 4 x concurrency)")
+    out = exp.add_argument_group("output")
+    out.add_argument("--results", metavar="DIR", help="another folder than results/<experiment>")
+    out.add_argument("--format", action="append", choices=FORMATS, help="write rows in this form too (may repeat)")
+    out.add_argument("--strict", action="store_true", help="stop at the first bad sample line")
+    out.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _add_new(commands: argparse._SubParsersAction[Parser]) -> None:
+    new = commands.add_parser("new", help="write a runnable experiment with its prompt and samples")
+    new.add_argument("name", help="a Python identifier, for instance review_tone")
+    new.add_argument("--into", default=".", metavar="DIR", help="the project's folder (default: this one)")

@@ -1,0 +1,92 @@
+"""`llmbatch exp`: each experiment file in turn; its tables to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmbatch.collect import collect, parse_target
+from llmbatch.collect.target import Selector
+from llmbatch.errors import ExitCode, UsageError
+from llmbatch.report.progress import open_progress
+from llmbatch.report.safe import safe
+from llmbatch.report.terminal import print_tables
+from llmbatch.run.options import settings_of
+from llmbatch.run.result import Run
+from llmbatch.run.steps import Prepared, execute, prepare
+from llmbatch.runner.counters import Counters
+
+
+async def run_exp(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+    """Run what the targets name and return the exit code: the first that is not 0. Raises LlmbatchError."""
+    settings = settings_of(_settings(options))
+    prepared = [
+        prepare(collect(path), selectors, settings, environ)
+        for path, selectors in _by_file(options["targets"]).items()
+    ]
+    if options["collect_only"]:
+        return _list(prepared)
+    exit_codes = [await _run_one(each) for each in prepared]
+    return next((code for code in exit_codes if code), int(ExitCode.FINE))
+
+
+def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    given = dict(options)
+    if given.pop("offline"):
+        if given["record_mode"] not in {None, "none"}:
+            raise UsageError(
+                f"--offline and --record-mode {given['record_mode']} contradict each other", fix="leave one of them out"
+            )
+        given["record_mode"] = "none"
+    given["formats"] = given.pop("format") or None
+    given["progress"] = not given.pop("quiet")
+    for name in ("targets", "collect_only", "version"):
+        given.pop(name)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _by_file(targets: Sequence[str]) -> dict[Path, list[Selector]]:
+    """Group the targets by file, in order; a file that is named without a selector is wanted whole."""
+    wanted: dict[Path, list[Selector] | None] = {}
+    for text in targets:
+        target = parse_target(text)
+        before = wanted.get(target.path, [])
+        wanted[target.path] = None if target.selector is None or before is None else [*before, target.selector]
+    return {path: selectors or [] for path, selectors in wanted.items()}
+
+
+def _list(prepared: Sequence[Prepared]) -> int:
+    total = 0
+    for each in prepared:
+        for task in each.plan.tasks:
+            cases = task.samples.count() * task.repeat
+            for variant in task.variants:
+                print(safe(f"{each.experiment.path.name}::{task.title(variant)}  {cases} cases"))
+                total += cases
+    print(f"{total} cases")
+    return ExitCode.FINE if total else ExitCode.NOTHING_SELECTED
+
+
+async def _run_one(prepared: Prepared) -> int:
+    counters = Counters()
+    progress = open_progress(counters, quiet=not prepared.settings.progress)
+    run = await execute(prepared, counters, progress)
+    print_tables(None, run.tables)
+    sys.stdout.flush()
+    print(_closing(run), file=sys.stderr)
+    return run.exit_code
+
+
+def _closing(run: Run) -> str:
+    lines = [safe(run.message)] if run.message else []
+    lines.append(f"{run.paid} paid, {run.cached} from the cassette, {run.failed} failed; tables in {_shown(run.path)}")
+    return "\n".join(lines)
+
+
+def _shown(path: Path) -> str:
+    """Return the path as short as it is clear."""
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
+

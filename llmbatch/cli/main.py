@@ -1,0 +1,70 @@
+"""`llmbatch`: read the flags, do what they say, print, and return the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmbatch.cli.arguments import build_parser
+from llmbatch.errors import ExitCode, LlmbatchError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; every error of ours is printed as it reads best."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # Windows consoles and pipes may not be UTF-8
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return int(_run(list(sys.argv[1:] if arguments is None else arguments)))
+    except LlmbatchError as error:
+        _say(error.report())
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # the reader of our output has gone, as in `llmbatch exp ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.FINE)
+    except Exception:  # noqa: BLE001 - whatever gets here is our bug, and says so
+        _say(traceback.format_exc() + "\nThis is a bug of llmbatch. Nothing that was recorded is lost.")
+        return int(ExitCode.OUR_BUG)
+
+
+def _run(arguments: list[str]) -> int:
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.version:
+        from importlib.metadata import version  # noqa: PLC0415 - it reads the disk, and few ask
+
+        print(f"llmbatch {version('llmbatch')}")
+        return ExitCode.FINE
+    match options.command:
+        case "exp":
+            from llmbatch.cli.exp import run_exp  # noqa: PLC0415 - `--help` should not load a run
+
+            given = {name: value for name, value in vars(options).items() if name != "command"}
+            return asyncio.run(run_exp(given, os.environ))
+        case "new":
+            return _new(options.name, Path(options.into))
+        case _:
+            parser.print_help()
+            return ExitCode.USAGE
+
+
+def _new(name: str, folder: Path) -> int:
+    from llmbatch.scaffold import create_experiment  # noqa: PLC0415 - as above
+
+    for path in create_experiment(name, folder):
+        print(f"wrote {path}")
+    print(f"next  llmbatch exp {folder / 'experiments' / name}.py")
+    return ExitCode.FINE
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+

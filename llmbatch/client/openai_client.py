@@ -1,0 +1,159 @@
+"""The `client` of a task: the official SDK, its own retries off, ours below it.
+
+The transport is httpx2's own class, so that vcrpy's patch of that class records and replays what passes. A
+replayed request takes no slot and waits for nothing: the gate stands where the connection pool is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import httpx2
+import openai
+
+from llmbatch.call.values import Reply
+from llmbatch.client.gate import Gate, Pacer
+from llmbatch.client.proxy import proxy_of
+from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
+from llmbatch.config import ResolvedModel
+
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=1000)  # the gate is the limit
+
+
+def build_client(
+    resolved: ResolvedModel, gate: Gate, settings: RetrySettings | None = None, pacer: Pacer | None = None
+) -> openai.AsyncOpenAI:
+    """Return an SDK client for the model's endpoint whose attempts pass the gate and follow our policy.
+
+    Organisation and project of the environment are not sent. The caller closes it. Without a key the client
+    has a placeholder, so that a replay needs none.
+    """
+    endpoint = resolved.endpoint
+    transport = GatedTransport(
+        gate,
+        settings or RetrySettings(),
+        pacer or Pacer(),
+        timeout_seconds=endpoint.timeout_seconds,
+        proxy=proxy_of(endpoint.base_url),
+    )
+    client = openai.AsyncOpenAI(
+        api_key=resolved.key.reveal() if resolved.key is not None else "none",
+        base_url=endpoint.base_url,
+        default_headers=dict(endpoint.headers),
+        max_retries=0,
+        timeout=httpx2.Timeout(endpoint.timeout_seconds, connect=endpoint.connect_timeout_seconds, pool=None),
+        http_client=openai.DefaultAsyncHttpxClient(transport=transport, follow_redirects=False),
+    )
+    client.organization = None
+    client.project = None
+    return client
+
+
+@dataclass
+class _Slot:
+    """Whether this attempt has passed the gate, and the deadline that starts to run when it has."""
+
+    deadline: asyncio.Timeout
+    taken: bool = False
+
+
+_slot: ContextVar[_Slot] = ContextVar("llmbatch_slot")
+
+
+class GatedTransport(httpx2.AsyncHTTPTransport):
+    """httpx2's transport with a gate slot an attempt and our retries; raises what the last attempt raised."""
+
+    def __init__(
+        self, gate: Gate, settings: RetrySettings, pacer: Pacer, *, timeout_seconds: float, proxy: str | None = None
+    ) -> None:
+        super().__init__(limits=_LIMITS, trust_env=True, proxy=proxy)
+        self._gate = gate
+        self._settings = settings
+        self._pool: Any = _GatedPool(self._pool, gate, pacer, timeout_seconds)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        body = await request.aread()
+
+        async def attempt(number: int) -> Attempted[httpx2.Response]:
+            request.stream = httpx2.ByteStream(body)
+            try:
+                response, content = await self._attempt(request)
+                reply = _as_reply(response, content)
+            except Exception as error:  # noqa: BLE001  every error has a verdict, and the last is raised again
+                return attempted_error(error)
+            return attempted_reply(reply, url=str(request.url), value=_whole(response, content))
+
+        outcome = await with_retries(attempt, self._settings)
+        if outcome.value is not None:
+            return outcome.value
+        assert outcome.error is not None
+        if isinstance(outcome.error, TimeoutError):
+            raise httpx2.ReadTimeout("the whole reply took too long", request=request) from outcome.error
+        raise outcome.error
+
+    async def _attempt(self, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
+        """Send once and read the whole reply, holding the slot that sending took until then."""
+        async with asyncio.timeout(None) as deadline:
+            slot = _Slot(deadline)
+            token = _slot.set(slot)
+            try:
+                response = await super().handle_async_request(request)
+                content = b"".join([part async for part in response.aiter_raw()])
+            finally:
+                _slot.reset(token)
+                if slot.taken:
+                    self._gate.release()
+        return response, content
+
+
+class _GatedPool:
+    """The connection pool behind the gate: asked only when something is really sent."""
+
+    def __init__(self, pool: Any, gate: Gate, pacer: Pacer, timeout_seconds: float) -> None:
+        self._pool = pool
+        self._gate = gate
+        self._pacer = pacer
+        self._timeout_seconds = timeout_seconds
+
+    async def handle_async_request(self, request: Any) -> Any:
+        slot = _slot.get()
+        await self._pacer.wait()
+        await self._gate.acquire()
+        slot.taken = True
+        slot.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_seconds)
+        return await self._pool.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+    async def __aenter__(self) -> _GatedPool:
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pool.__aexit__(kind, error, trace)
+
+
+def _whole(response: httpx2.Response, content: bytes) -> httpx2.Response:
+    """Return the response with its body, still encoded, ready to be read again."""
+    return httpx2.Response(
+        response.status_code,
+        headers=response.headers,
+        stream=httpx2.ByteStream(content),
+        extensions=response.extensions,
+    )
+
+
+def _as_reply(response: httpx2.Response, content: bytes) -> Reply:
+    """Return what the rules look at. Raises httpx2.DecodingError for a body that is not encoded as it says."""
+    headers: dict[str, tuple[str, ...]] = {}
+    for name, value in response.headers.multi_items():
+        headers[name.lower()] = (*headers.get(name.lower(), ()), value)
+    decoded = httpx2.Response(response.status_code, headers=response.headers, content=content).content
+    return Reply(response.status_code, response.reason_phrase, headers, decoded)

@@ -1,0 +1,21 @@
+"""Settings: llmbatch.toml or `[tool.llmbatch]`, the services known from the start, and the keys.
+
+Reads one file and the environment mapping it is given; knows no experiment, no cassette and no network.
+"""
+
+from __future__ import annotations
+
+from llmbatch.config.reading import load_config
+from llmbatch.config.resolving import ResolvedModel, resolve_model
+from llmbatch.config.values import Config, Endpoint, ModelSettings, Secret, StructuredMode
+
+__all__ = [
+    "Config",
+    "Endpoint",
+    "ModelSettings",
+    "ResolvedModel",
+    "Secret",
+    "StructuredMode",
+    "load_config",
+    "resolve_model",
+]

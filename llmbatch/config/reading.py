@@ -1,0 +1,218 @@
+"""From the nearest configuration file and an environment mapping to a checked Config."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast, get_args
+from urllib.parse import urlsplit
+
+from llmbatch.config.section import Section, Source
+from llmbatch.config.values import (
+    DEFAULT_CONCURRENCY,
+    DEFAULT_MAX_RETRIES,
+    KNOWN_ENDPOINTS,
+    Config,
+    Endpoint,
+    ModelSettings,
+    Secret,
+    StructuredMode,
+)
+from llmbatch.errors import ConfigError
+
+OWN_FILE, SHARED_FILE = "llmbatch.toml", "pyproject.toml"
+_OWN_PARAMETERS = ("model", "messages")
+_CREDENTIAL_HEADERS = re.compile(
+    r"authorization|proxy-authorization|cookie|set-cookie|(x-)?api-key|x-goog-api-key|openai-organization|openai-project"
+    r"|cf-ray|x-amz-.*|.*(secret|token|password).*",
+    re.IGNORECASE,
+)
+
+
+def load_config(start: Path, environ: Mapping[str, str]) -> Config:
+    """Return the settings of the project that `start` (a file or folder) is in.
+
+    The project root is the nearest folder upwards with an llmbatch.toml or a pyproject.toml; without one it
+    is the folder of `start`. Raises ConfigError naming the file, the key and the nearest known name.
+    """
+    folder = start.resolve()
+    folder = folder if folder.is_dir() else folder.parent
+    root = next((near for near in (folder, *folder.parents) if _has_settings(near)), None)
+    if root is None:
+        return _with_keys(Config(folder, endpoints=_endpoints({}, environ)), environ, None)
+    path = root / OWN_FILE if (root / OWN_FILE).is_file() else root / SHARED_FILE
+    source, document = _read(path)
+    if path.name == OWN_FILE:
+        return _config(root, Section(document, source), environ)
+    tools = Section(document, source).take_table("tool")
+    if "llmbatch" not in tools:
+        return _with_keys(Config(root, endpoints=_endpoints({}, environ)), environ, None)
+    return _config(root, Section(Section(tools, source, ("tool",)).take_table("llmbatch"), source), environ)
+
+
+def _has_settings(folder: Path) -> bool:
+    return (folder / OWN_FILE).is_file() or (folder / SHARED_FILE).is_file()
+
+
+def _read(path: Path) -> tuple[Source, Mapping[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return Source(path, text), tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        place = f"{path}:{line[1]}" if line else str(path)
+        raise ConfigError(f"not TOML: {error}", place=place, fix="correct the line") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("not UTF-8 text", place=str(path), fix="save the file as UTF-8") from error
+
+
+def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
+    model = section.take_text("model")
+    concurrency = section.take_count("concurrency", DEFAULT_CONCURRENCY)
+    max_retries = section.take_count("max_retries", DEFAULT_MAX_RETRIES, least=0)
+    declared = dict(section.sections("endpoints"))
+    profiles = {name: profile.values for name, profile in section.sections("profiles")}
+    section.close()
+    assert concurrency is not None
+    assert max_retries is not None
+    config = Config(
+        root=root,
+        source=section.source.path,
+        endpoints=_endpoints(declared, environ),
+        model=model,
+        concurrency=concurrency,
+        max_retries=max_retries,
+        profiles=MappingProxyType(profiles),
+    )
+    return _with_keys(config, environ, section.source)
+
+
+def _endpoints(declared: Mapping[str, Section], environ: Mapping[str, str]) -> Mapping[str, Endpoint]:
+    """Return the known endpoints, with what the environment and then the file says of them, and new ones."""
+    endpoints = dict(KNOWN_ENDPOINTS)
+    if environ.get("OPENAI_BASE_URL"):
+        base_url = _checked_url(environ["OPENAI_BASE_URL"], "OPENAI_BASE_URL", place="the environment")
+        endpoints["openai"] = replace(endpoints["openai"], base_url=base_url)
+    for name, section in declared.items():
+        endpoints[name] = _endpoint(name, section, endpoints.get(name))
+    return MappingProxyType(endpoints)
+
+
+def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
+    if not name or "/" in name:
+        section.refuse("", f"has the name {name!r}", fix="name the endpoint by one word without `/`")
+    base_url = section.take_text("base_url", known.base_url if known else None)
+    if base_url is None:
+        section.refuse("base_url", "is missing", fix='add base_url = "https://host/v1"')
+    key_path = ".".join((*section.path, "base_url"))
+    start = known or Endpoint(name, base_url)
+    endpoint = replace(
+        start,
+        base_url=_checked_url(base_url, key_path, place=section.source.place((*section.path, "base_url"))),
+        key_env=section.take_text("key_env", start.key_env) or None,
+        headers=_headers(section),
+        timeout_seconds=section.take_number("timeout_seconds") or start.timeout_seconds,
+        connect_timeout_seconds=section.take_number("connect_timeout_seconds")
+        or start.connect_timeout_seconds,
+        structured=_structured(section) or start.structured,
+        defaults=_defaults(section),
+        concurrency=section.take_count("concurrency"),
+        rpm=section.take_count("rpm"),
+        tpm=section.take_count("tpm"),
+        models=MappingProxyType({alias: _model(alias, inner) for alias, inner in section.sections("models")}),
+    )
+    section.close()
+    return endpoint
+
+
+def _model(alias: str, section: Section) -> ModelSettings:
+    settings = ModelSettings(
+        name=section.take_text("name", alias) or alias,
+        structured=_structured(section),
+        defaults=_defaults(section),
+        usd_per_million_in=section.take_number("usd_per_million_in", positive=False),
+        usd_per_million_out=section.take_number("usd_per_million_out", positive=False),
+        usd_per_million_cached_in=section.take_number("usd_per_million_cached_in", positive=False),
+    )
+    section.close()
+    return settings
+
+
+def _structured(section: Section) -> StructuredMode | None:
+    return cast("StructuredMode | None", section.take_text("structured", choices=get_args(StructuredMode)))
+
+
+def _defaults(section: Section) -> Mapping[str, Any]:
+    defaults = section.take_table("defaults")
+    for name in _OWN_PARAMETERS:
+        if name in defaults:
+            section.refuse(f"defaults.{name}", "is not a default: every request has its own", fix="remove it")
+    return MappingProxyType(dict(defaults))
+
+
+def _headers(section: Section) -> Mapping[str, str]:
+    headers = section.take_table("headers")
+    for name, value in headers.items():
+        if (
+            not isinstance(value, str)
+            or not value.isprintable()
+            or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name)
+        ):
+            section.refuse(
+                f"headers.{name}", "is not a header with one line of text", fix="give a name and a text"
+            )
+        if _CREDENTIAL_HEADERS.fullmatch(name):
+            section.refuse(
+                f"headers.{name}",
+                "is a credential, and headers are stored in the cassette",
+                fix='name the variable instead: key_env = "MY_KEY"',
+            )
+    return MappingProxyType({name.lower(): value for name, value in headers.items()})
+
+
+def _checked_url(text: str, key_path: str, *, place: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(
+            f"{key_path} is no http or https URL",
+            place=place,
+            given=repr(text),
+            fix='write "https://host/v1"',
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            f"{key_path} holds a user or password",
+            place=place,
+            fix="remove what is before the @; use key_env",
+        )
+    if parts.query or parts.fragment or "?" in text or "#" in text:
+        raise ConfigError(
+            f"{key_path} has a query or fragment", place=place, fix="cut the URL before the ? or #"
+        )
+    return text.rstrip("/")
+
+
+def _with_keys(config: Config, environ: Mapping[str, str], source: Source | None) -> Config:
+    """Add the keys the environment has. Raises ConfigError where a header holds one of them."""
+    keys = {
+        name: Secret(value)
+        for name, endpoint in config.endpoints.items()
+        if endpoint.key_env and (value := environ.get(endpoint.key_env, ""))
+    }
+    for endpoint in config.endpoints.values():
+        for header, value in endpoint.headers.items():
+            if any(len(key.reveal()) >= 8 and key.reveal() in value for key in keys.values()):
+                raise ConfigError(
+                    f"endpoints.{endpoint.name}.headers.{header} holds the value of a key variable",
+                    place=str(source.path) if source else None,
+                    fix="remove the header: the key is sent as `authorization` by itself",
+                )
+    return replace(config, keys=MappingProxyType(keys))

@@ -1,0 +1,103 @@
+"""From `endpoint/model` as written to all that is needed to ask that model."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmbatch.config.values import Config, Endpoint, ModelSettings, Secret, StructuredMode
+from llmbatch.errors import ConfigError
+
+DEFAULT_ENDPOINT = "openai"
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """One model of one endpoint. `name` goes over the wire, `text` is what the author wrote.
+
+    `configured` is False where only the cassette knows the endpoint: it can be replayed and never called.
+    """
+
+    text: str
+    endpoint: Endpoint
+    name: str
+    settings: ModelSettings
+    key: Secret | None = None
+    configured: bool = True
+
+    @property
+    def can_call(self) -> bool:
+        """Whether a call may be tried: the endpoint is configured and has the key it declares."""
+        return self.configured and (self.endpoint.key_env is None or self.key is not None)
+
+    @property
+    def structured(self) -> StructuredMode | None:
+        """How the model is declared to give structured output; None where nothing is declared."""
+        return self.settings.structured or self.endpoint.structured
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Request parameters of the endpoint, then those of the model."""
+        return {**self.endpoint.defaults, **self.settings.defaults}
+
+    @property
+    def base_url(self) -> str:
+        return self.endpoint.base_url
+
+    @property
+    def chat_url(self) -> str:
+        return f"{self.endpoint.base_url}/chat/completions"
+
+    @property
+    def embeddings_url(self) -> str:
+        return f"{self.endpoint.base_url}/embeddings"
+
+    @property
+    def key_headers(self) -> Mapping[str, str]:
+        """The headers that are stored with a request; credentials are not among them."""
+        return {"content-type": "application/json", **self.endpoint.headers}
+
+    def wire_headers(self) -> dict[str, str]:
+        """Return all headers to send, the credential included. For the transport alone."""
+        headers = dict(self.key_headers)
+        if self.key is not None:
+            headers["authorization"] = f"Bearer {self.key.reveal()}"
+        return headers
+
+
+def resolve_model(
+    config: Config, text: str, recorded_base_url: Callable[[str], str | None] = lambda name: None
+) -> ResolvedModel:
+    """Return the model that `text` names: `endpoint/model`, an endpoint's alias, or a bare OpenAI name.
+
+    `recorded_base_url` tells the base URL that a cassette has for an endpoint that is not configured. Raises
+    ConfigError listing the endpoints and the nearest of them.
+    """
+    prefix, slash, rest = text.partition("/")
+    if not slash:
+        prefix, rest = DEFAULT_ENDPOINT, text
+    if not rest.strip() or not prefix.strip():
+        raise ConfigError(f"model {text!r} names no model", fix='write "endpoint/model"')
+    endpoint = config.endpoints.get(prefix)
+    configured = endpoint is not None
+    if endpoint is None:
+        base_url = recorded_base_url(prefix)
+        if base_url is None:
+            raise _unknown_endpoint(config, text, prefix)
+        endpoint = Endpoint(prefix, base_url)
+    settings = endpoint.models.get(rest) or ModelSettings(rest)
+    return ResolvedModel(text, endpoint, settings.name, settings, config.keys.get(prefix), configured)
+
+
+def _unknown_endpoint(config: Config, text: str, prefix: str) -> ConfigError:
+    near = difflib.get_close_matches(prefix, config.endpoints, n=1)
+    rest = text.partition("/")[2]
+    fix = f'write "{near[0]}/{rest}", or add' if near else f'write "openrouter/{text}" or the like, or add'
+    file = config.source.name if config.source else "llmbatch.toml"
+    return ConfigError(
+        f"model {text!r}: no endpoint is named `{prefix}`",
+        endpoints=", ".join(sorted(config.endpoints)),
+        fix=f"{fix} [endpoints.{prefix}] with a base_url to {file}",
+    )

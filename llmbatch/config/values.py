@@ -1,0 +1,116 @@
+"""The frozen values of a configuration. Knows no file format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+StructuredMode = Literal["json_schema", "json_object", "text"]
+
+DEFAULT_CONCURRENCY = 64
+DEFAULT_MAX_RETRIES = 5
+
+
+def _empty() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+class Secret:
+    """A credential that no repr, str, format or traceback shows. `reveal()` is for the wire alone."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the credential itself."""
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __reduce__(self) -> Any:
+        msg = "a Secret is never written anywhere"
+        raise TypeError(msg)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """One model of an endpoint. `name` is what goes over the wire; prices are USD per million tokens."""
+
+    name: str
+    structured: StructuredMode | None = None
+    defaults: Mapping[str, Any] = field(default_factory=_empty, hash=False)
+    usd_per_million_in: float | None = None
+    usd_per_million_out: float | None = None
+    usd_per_million_cached_in: float | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A named OpenAI-compatible service.
+
+    `key_env` names the environment variable of its key; None says that it needs none. `headers` are sent with
+    every request and are part of its key, so they never hold a credential. `structured` None means that a
+    probe decides. `rpm` and `tpm` are requests and tokens a minute.
+    """
+
+    name: str
+    base_url: str
+    key_env: str | None = None
+    headers: Mapping[str, str] = field(default_factory=_empty, hash=False)
+    timeout_seconds: float = 600.0
+    connect_timeout_seconds: float = 10.0
+    structured: StructuredMode | None = None
+    defaults: Mapping[str, Any] = field(default_factory=_empty, hash=False)
+    concurrency: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    models: Mapping[str, ModelSettings] = field(default_factory=_empty, hash=False)
+
+
+KNOWN_ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
+    {
+        known.name: known
+        for known in (
+            Endpoint("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", structured="json_schema"),
+            Endpoint("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", structured="json_object"),
+            Endpoint("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+            Endpoint("ollama", "http://127.0.0.1:11434/v1"),
+        )
+    }
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a project says about itself.
+
+    `root` is the project root, `source` the file the settings came from (None where there is none), `model`
+    the model of tasks that name none. `keys` maps the name of an endpoint to its key, where the environment
+    has one. `profiles` are the raw tables, by name.
+    """
+
+    root: Path
+    source: Path | None = None
+    endpoints: Mapping[str, Endpoint] = field(default_factory=lambda: KNOWN_ENDPOINTS, hash=False)
+    model: str | None = None
+    concurrency: int = DEFAULT_CONCURRENCY
+    max_retries: int = DEFAULT_MAX_RETRIES
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=_empty, hash=False)
+    keys: Mapping[str, Secret] = field(default_factory=_empty, hash=False, repr=False)
+
+    def secrets(self, environ: Mapping[str, str]) -> list[str]:
+        """Return the values of all key variables of the configured endpoints, each once, sorted."""
+        variables = {endpoint.key_env for endpoint in self.endpoints.values() if endpoint.key_env}
+        return sorted({value for variable in variables if (value := environ.get(variable))})

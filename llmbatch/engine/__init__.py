@@ -1,0 +1,1 @@
+"""Engines turn missing interactions into recorded ones. Nothing here decides what is asked or how it is read."""

@@ -1,0 +1,202 @@
+"""The shape of an answer: from a Python type to the schema that is sent and the validator of what comes back.
+
+Knows no request and no reply. Built once for a type; a type that strict mode cannot carry is an error of the
+author's, found before anything is asked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import orjson
+from pydantic import PydanticUserError, TypeAdapter, create_model
+from pydantic.errors import PydanticSchemaGenerationError
+from typing_extensions import TypeForm
+
+from llmbatch.config.values import StructuredMode
+from llmbatch.errors import TaskError
+from llmbatch.parse.labels import Labels, labels_of
+from llmbatch.parse.strict import JsonSchema, NotStrictError, resolve, strict_schema
+
+T = TypeVar("T")
+
+VALUE = "value"
+"""The property that holds an answer which is not an object: strict mode wants an object at the root."""
+ANSWER = "answer"
+"""The column of an answer that has no fields."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape(Generic[T]):
+    """What an answer must look like.
+
+    `fields` are the columns it gives, in order. `wrapped` says that the value travels as `{"value": ...}`;
+    `plain` that it is the text itself, without a schema.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    json_schema: JsonSchema
+    instruction: str
+    plain: bool
+    wrapped: bool
+    adapter: TypeAdapter[T]
+    validate_json: Callable[[str], T]
+    """Validates the whole answer and unwraps it. Raises ValidationError, or what the author's code raises."""
+    _keys: Mapping[str, str]
+    _formats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def response_format(self, mode: StructuredMode) -> Mapping[str, Any] | None:
+        """Return the request's `response_format` in a mode; None where the mode or the shape needs none."""
+        return self._formats.get(mode)
+
+    def key_of(self, column: str) -> str:
+        """Return the JSON key of a column: the alias of a field that has one, `value` if wrapped."""
+        return self._keys.get(column, column)
+
+    def label_values(self, column: str) -> Labels:
+        """Return the labels of a column with the JSON values they stand for; empty where they are open."""
+        node = self.json_schema.get("properties", {}).get(self.key_of(column))
+        return {} if node is None else labels_of(node, self.json_schema)
+
+    def labels(self, column: str) -> tuple[str, ...]:
+        """Return the closed set of labels of a column as the model writes them; empty where it is open."""
+        return tuple(self.label_values(column))
+
+
+_shapes: dict[object, Shape[Any]] = {}
+
+
+def shape_of(tp: TypeForm[T]) -> Shape[T]:
+    """Return the shape of a type, the same object each time.
+
+    Takes pydantic models, TypedDicts, dataclasses, Literal, Enum, int, float, bool, str, lists, Optional and
+    unions of them. Raises TaskError with the path and the reason for a type that strict mode cannot carry.
+    """
+    # Literal["a", "b"] equals Literal["b", "a"], but their schemas differ, as do their reprs
+    key: object = tp if isinstance(tp, type) else (repr(tp), tp)
+    try:
+        known = _shapes.get(key)
+    except TypeError:
+        key, known = repr(tp), None
+    if known is None:
+        known = _shapes.setdefault(key, _plain() if tp is str else _build(tp))
+    return cast("Shape[T]", known)
+
+
+def _plain() -> Shape[str]:
+    adapter = TypeAdapter(str)
+    return Shape("text", (ANSWER,), {}, "", True, False, adapter, adapter.validator.validate_json, {})
+
+
+def _build(tp: Any) -> Shape[Any]:
+    name = _name(tp)
+    adapter, schema = _adapter(tp, name)
+    try:
+        strict = strict_schema(schema, name)
+    except NotStrictError as error:
+        raise TaskError(
+            f"{error.path} cannot be asked for: {error.reason}",
+            place=_place(tp),
+            shape=_described(tp),
+            fix=error.fix,
+        ) from None
+    wrapped = strict.get("type") != "object"
+    if wrapped:
+        strict = _wrapped_schema(strict)
+    columns, keys = _columns(adapter, strict, wrapped)
+    return Shape(
+        name=name,
+        fields=columns,
+        json_schema=strict,
+        instruction=_instruction(strict),
+        plain=False,
+        wrapped=wrapped,
+        adapter=adapter,
+        validate_json=_unwrapping(tp) if wrapped else adapter.validator.validate_json,
+        _keys=keys,
+        _formats={
+            "json_schema": {
+                "type": "json_schema",
+                "json_schema": {"name": name, "schema": strict, "strict": True},
+            },
+            "json_object": {"type": "json_object"},
+        },
+    )
+
+
+def _adapter(tp: Any, name: str) -> tuple[TypeAdapter[Any], JsonSchema]:
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(tp)
+        return adapter, adapter.json_schema(mode="validation")
+    except (PydanticUserError, PydanticSchemaGenerationError, NameError) as error:
+        raise TaskError(
+            f"{name} cannot be the shape of an answer",
+            place=_place(tp),
+            shape=_described(tp),
+            reason=str(error).split("\n\nFor further information", maxsplit=1)[0],
+            fix="use a pydantic model, a TypedDict (of typing_extensions), a dataclass, Literal[...], "
+            "an Enum, int, float, bool, str, or a list of these",
+        ) from None
+
+
+def _wrapped_schema(inner: JsonSchema) -> JsonSchema:
+    definitions = inner.pop("$defs", None)
+    schema: JsonSchema = {
+        "type": "object",
+        "properties": {VALUE: inner},
+        "required": [VALUE],
+        "additionalProperties": False,
+    }
+    return {**schema, "$defs": definitions} if definitions else schema
+
+
+def _unwrapping(tp: Any) -> Callable[[str], Any]:
+    wrapper: Any = create_model("Answer", value=(tp, ...))
+    validate = wrapper.__pydantic_validator__.validate_json
+
+    def validate_and_unwrap(text: str) -> Any:
+        return validate(text).value
+
+    return validate_and_unwrap
+
+
+def _columns(adapter: TypeAdapter[Any], strict: JsonSchema, wrapped: bool) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the columns (computed fields included) and the JSON key of each that is asked for."""
+    if wrapped:
+        return (ANSWER,), {ANSWER: VALUE}
+    given = adapter.json_schema(mode="serialization", by_alias=False)
+    columns = tuple(resolve(given, given).get("properties", ()))
+    asked = adapter.json_schema(mode="validation", by_alias=False)
+    names = resolve(asked, asked).get("properties", ())
+    return columns, dict(zip(names, strict["properties"], strict=True))
+
+
+def _instruction(schema: JsonSchema) -> str:
+    compact = orjson.dumps(schema).decode()
+    return f"Answer with one JSON object that fits this JSON schema, and with nothing else:\n{compact}"
+
+
+def _name(tp: Any) -> str:
+    """Return a name that services accept: letters, digits, `_` and `-`, at most 64 of them."""
+    name = tp.__name__ if isinstance(tp, type) else ANSWER
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
+
+
+def _described(tp: Any) -> str:
+    return tp.__qualname__ if isinstance(tp, type) else str(tp).replace("typing.", "")
+
+
+def _place(tp: Any) -> str | None:
+    """Return `file:line` of a class, relative to the working directory where it lies below it."""
+    try:
+        file, line = Path(inspect.getsourcefile(tp) or ""), inspect.getsourcelines(tp)[1]
+    except (TypeError, OSError):
+        return None
+    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    return f"{shown.as_posix()}:{line}"

@@ -1,0 +1,169 @@
+"""From a completion to a typed value, or to the reason why there is none. Raises nothing into a run.
+
+What can be said of a bad answer is said in our words, since it is sent back to the model on a re-ask and a
+re-ask is part of a recorded request: a library's upgrade must not change it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import orjson
+from pydantic import ValidationError
+
+from llmbatch.call.failure import Failure, FailureKind
+from llmbatch.config.values import StructuredMode
+from llmbatch.errors import AnswerError
+from llmbatch.parse.completion import Completion
+from llmbatch.parse.extract import Extracted, How, extract_json, without_thoughts
+from llmbatch.parse.labels import match_label, with_exact_labels
+from llmbatch.parse.reasons import explain, first_kind
+from llmbatch.parse.shape import ANSWER, VALUE, Shape
+
+T = TypeVar("T")
+
+_AROUND_A_WORD = " \t\r\n\"'`*_.,;:!?()[]\u201c\u201d\u2018\u2019"
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed(Generic[T]):
+    """A valid answer and how it was found: `text` is a plain text, `word` a bare label, the rest JSON."""
+
+    value: T
+    how: How | Literal["text", "word"]
+
+
+def parse_answer(shape: Shape[T], completion: Completion, mode: StructuredMode) -> Parsed[T] | Failure:
+    """Return the answer's value, or why there is none.
+
+    An answer that was cut at the length limit is good only if what was asked for is there whole. Any mode
+    reads tolerantly: services that accept a schema do not all keep to it.
+    """
+    if completion.refusal:
+        return Failure(FailureKind.REFUSAL, f"the model refused: {completion.refusal[:200]}")
+    if completion.finish_reason == "content_filter":
+        return Failure(FailureKind.CONTENT_FILTER, "the service filtered the answer")
+    text = completion.text or ""
+    cut = completion.finish_reason == "length"
+    if not text.strip():
+        return _nothing_said(completion, cut)
+    parsed: Parsed[Any] | Failure = Parsed(text, "text") if shape.plain else _parse(shape, text)
+    if cut and not _is_whole(parsed, shape, text):
+        return Failure(FailureKind.TRUNCATED, "the answer was cut at max_tokens", "length")
+    return parsed
+
+
+def reask_message(failure: Failure) -> str:
+    """Return the text that asks a model to correct its answer."""
+    match failure.kind:
+        case FailureKind.TRUNCATED:
+            fault = "Your answer was cut off because it was too long. Answer again, shorter"
+        case FailureKind.INVALID_ANSWER:
+            faults = "\n".join(f"- {phrase}" for phrase in failure.message.split("; "))
+            fault = f"Your answer does not fit:\n{faults}\nAnswer again"
+        case FailureKind.EMPTY_CONTENT | FailureKind.TOOL_CALLS:
+            fault = "You gave no answer. Answer now"
+        case _:
+            fault = f"Your answer could not be read: {failure.message}\nAnswer again"
+    return f"{fault}, whole and in the form that was asked for, and with nothing else."
+
+
+def columns_of(value: T, shape: Shape[T]) -> dict[str, Any]:
+    """Return the columns of a value, named `shape.fields`: enums as their values, models as mappings.
+
+    Raises AnswerError (a failure of the row) when a serializer or computed field of the author's raises.
+    """
+    if shape.plain:
+        return {ANSWER: value}
+    try:
+        dumped = shape.adapter.dump_python(value, mode="json", by_alias=False)
+    except Exception as error:
+        raise AnswerError(
+            f"{shape.name} could not be turned into columns: {type(error).__name__}: {error}",
+            kind=FailureKind.TASK_ERROR,
+            fix="correct the serializer or computed field of the class; nothing is paid again",
+        ) from error
+    if shape.wrapped or not isinstance(dumped, dict):
+        return {ANSWER: dumped}
+    return {name: dumped.get(name) for name in shape.fields}
+
+
+def _nothing_said(completion: Completion, cut: bool) -> Failure:
+    if cut:
+        return Failure(FailureKind.TRUNCATED, "the answer was cut at max_tokens before it began", "length")
+    if completion.tool_calls:
+        return Failure(FailureKind.TOOL_CALLS, "the model called tools in place of an answer")
+    if completion.reasoning:
+        return Failure(FailureKind.EMPTY_CONTENT, "the model reasoned, and gave no answer")
+    return Failure(FailureKind.EMPTY_CONTENT, "the answer is empty")
+
+
+def _parse(shape: Shape[Any], text: str) -> Parsed[Any] | Failure:
+    # pydantic takes NaN and Infinity for numbers, JSON does not: such text goes the slow way
+    if text[0] == "{" and "NaN" not in text and "Infinity" not in text:
+        try:
+            return Parsed(shape.validate_json(text), "exact")
+        except Exception:  # noqa: BLE001, S110 - the author's validators may raise anything: the slow way says what
+            pass
+    extracted = extract_json(text, "object" if _wants_object(shape) else "any")
+    if isinstance(extracted, Failure):
+        return _as_word(shape, text) or extracted
+    return _validated(shape, extracted)
+
+
+def _wants_object(shape: Shape[Any]) -> bool:
+    if not shape.wrapped:
+        return True
+    node = shape.json_schema["properties"][VALUE]
+    return node.get("type") != "array" and "anyOf" not in node
+
+
+def _as_word(shape: Shape[Any], text: str) -> Parsed[Any] | None:
+    """Take a bare label, alone on the last line that says anything."""
+    values = shape.label_values(ANSWER) if shape.wrapped else {}
+    line = _last_line(text)
+    label = match_label(line, list(values)) or match_label(line.strip(_AROUND_A_WORD), list(values))
+    if label is None:
+        return None
+    found = _validated(shape, Extracted({VALUE: values[label]}, "exact", _dumped({VALUE: values[label]})))
+    return Parsed(found.value, "word") if isinstance(found, Parsed) else None
+
+
+def _validated(shape: Shape[Any], extracted: Extracted) -> Parsed[Any] | Failure:
+    """Validate the text's own JSON; if it is refused, once more with near spellings of labels put right."""
+    value, source = extracted.value, extracted.source
+    if shape.wrapped and not (isinstance(value, dict) and VALUE in value):
+        value, source = {VALUE: value}, f'{{"{VALUE}":{source}}}'
+    exact = with_exact_labels(value, shape.json_schema, shape.json_schema)
+    first: Failure | None = None
+    for candidate in [source] if exact == value else [source, _dumped(exact)]:
+        try:
+            return Parsed(shape.validate_json(candidate), extracted.how)
+        except ValidationError as error:
+            first = Failure(FailureKind.INVALID_ANSWER, explain(error, shape), first_kind(error))
+        except Exception as error:  # noqa: BLE001 - the author's validators may raise anything; the run goes on
+            name = type(error).__name__
+            first = Failure(FailureKind.INVALID_ANSWER, f"a validator of {shape.name} raised {name}: {error}", name)
+    assert first is not None
+    return first
+
+
+def _is_whole(parsed: Parsed[Any] | Failure, shape: Shape[Any], text: str) -> bool:
+    """Whether an answer that ended at the length limit holds all that was asked for."""
+    if isinstance(parsed, Failure) or parsed.how in ("text", "repaired"):
+        return False
+    if parsed.how == "word":
+        said = _last_line(text).strip(_AROUND_A_WORD).casefold()
+        return not any(label.casefold().startswith(said) and label.casefold() != said for label in shape.labels(ANSWER))
+    # a bare number or word may go on in the part that is not there
+    return parsed.how != "exact" or text.rstrip().endswith(("}", "]", '"'))
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in without_thoughts(text).splitlines() if line.strip(_AROUND_A_WORD)]
+    return lines[-1].strip() if lines else ""
+
+
+def _dumped(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,31 @@
+"""The value every rule gives, and which URLs the rules about bodies apply to."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from llmbatch.call.failure import FailureKind
+
+MODEL_PATHS = ("/chat/completions", "/completions", "/responses", "/embeddings")
+
+
+class Verdict(NamedTuple):
+    """What one attempt was, and what follows.
+
+    `kind` is None for a good reply. `final` says it is stored as an answer, for ever. `retry` "global" means
+    that every call to the service should wait, not this one alone. `max_retries` None is the run's default.
+    `stop` ends the whole run: no further call can help.
+    """
+
+    kind: FailureKind | None = None
+    final: bool = False
+    retry: Literal["no", "backoff", "global"] = "no"
+    max_retries: int | None = None
+    stop: bool = False
+    message: str = ""
+
+
+def is_model_api(url: str) -> bool:
+    """Whether the URL is one of the OpenAI-compatible routes whose replies have a known shape."""
+    return urlsplit(url).path.rstrip("/").endswith(MODEL_PATHS)

@@ -1,0 +1,49 @@
+"""The live side of a run: one gate, one pool of connections, one retry policy for `ask` and for `client`.
+
+Importing it imports aiohttp and tenacity; the openai SDK only when a task takes `client`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from llmbatch.cassette.store import Store
+from llmbatch.client.gate import Gate, Pacer
+from llmbatch.client.retry import RetrySettings
+from llmbatch.client.transport import Transport
+from llmbatch.config import Config, ResolvedModel
+from llmbatch.engine.live import Halt, LiveEngine
+from llmbatch.policy import Verdict
+
+if TYPE_CHECKING:
+    import openai
+
+LONG_WAIT_SECONDS = 10.0
+"""A wait from here on is worth a line: the run has not hung."""
+
+
+class Live:
+    """Builds the engine and the clients of one run, and closes their connections."""
+
+    def __init__(self, config: Config, concurrency: int, store: Store, halt: Halt, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._gate = Gate(concurrency)
+        self._transport = Transport()
+        self._retry = RetrySettings(max_retries=config.max_retries, on_wait=self._waits)
+        self._pacers = {name: Pacer(endpoint.rpm) for name, endpoint in config.endpoints.items() if endpoint.rpm}
+        self.engine = LiveEngine(store, self._transport, self._gate, self._retry, halt, self._pacers)
+
+    def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
+        """Return a ready SDK client for the model's endpoint; it shares the gate and the retries."""
+        from llmbatch.client.openai_client import build_client  # noqa: PLC0415 - the SDK takes long to import
+
+        return build_client(model, self._gate, self._retry, self._pacers.get(model.endpoint.name))
+
+    async def close(self) -> None:
+        """Close all connections of `ask`."""
+        await self._transport.close()
+
+    def _waits(self, verdict: Verdict, seconds: float) -> None:
+        if seconds >= LONG_WAIT_SECONDS:
+            self._note(f"waiting {seconds:.0f} s before the next try: {verdict.message}")

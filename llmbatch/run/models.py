@@ -1,0 +1,82 @@
+"""Which service each case asks: models resolved once a run, and the ready clients for those who want the SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from llmbatch.config import Config, ResolvedModel, resolve_model
+from llmbatch.errors import TaskError
+from llmbatch.plan import Case, Plan, PlannedTask, Variant
+
+if TYPE_CHECKING:
+    import openai
+
+
+class Models:
+    """Resolves `endpoint/model` texts, each once.
+
+    `recorded_base_url` tells the base URL that the cassette has for an endpoint which is not configured.
+    """
+
+    def __init__(self, config: Config, recorded_base_url: Callable[[str], str | None] = lambda name: None) -> None:
+        self._config = config
+        self._recorded_base_url = recorded_base_url
+        self._resolved: dict[str, ResolvedModel] = {}
+
+    def resolve(self, text: str) -> ResolvedModel:
+        """Return the model that a text names. Raises ConfigError listing the endpoints."""
+        known = self._resolved.get(text)
+        if known is None:
+            known = self._resolved[text] = resolve_model(self._config, text, self._recorded_base_url)
+        return known
+
+    def of_case(self, case: Case) -> ResolvedModel | None:
+        """Return the model of a case: its variant's, else the configuration's; None where neither says."""
+        text = case.variant.model or self._config.model
+        return None if text is None else self.resolve(text)
+
+    def of_plan(self, plan: Plan) -> dict[str, ResolvedModel]:
+        """Return the models of all variants by their text, so that a mistake shows before anything is asked."""
+        found: dict[str, ResolvedModel] = {}
+        for task in plan.tasks:
+            for variant in task.variants:
+                text = variant.model or self._config.model
+                if text is not None:
+                    found[text] = self.resolve(text)
+        return found
+
+
+def titles_of(plan: Plan) -> list[tuple[PlannedTask, Variant, str]]:
+    """Return each variant of the plan with its title, in plan order."""
+    return [(task, variant, task.title(variant)) for task in plan.tasks for variant in task.variants]
+
+
+class Clients:
+    """Builds one `openai.AsyncOpenAI` for each model's endpoint when a task first takes `client`."""
+
+    def __init__(self, build: Callable[[ResolvedModel], openai.AsyncOpenAI]) -> None:
+        self._build = build
+        self._clients: dict[str, openai.AsyncOpenAI] = {}
+
+    def of(self, model: ResolvedModel | None) -> Any:
+        """Return the client of the model's endpoint. Raises ConfigError where a case has no model."""
+        if model is None:
+            raise no_model("client")
+        client = self._clients.get(model.endpoint.name)
+        if client is None:
+            client = self._clients[model.endpoint.name] = self._build(model)
+        return client
+
+    async def close(self) -> None:
+        """Close the connections of all clients."""
+        for client in self._clients.values():
+            await client.close()
+
+
+def no_model(what: str) -> TaskError:
+    """Return the error of a task that asks without a model."""
+    return TaskError(
+        f"a task takes `{what}`, and no model says which endpoint it is for",
+        fix='add @parametrize("model", ["endpoint/name"]), or `model = "endpoint/name"` to the configuration',
+    )

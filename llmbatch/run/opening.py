@@ -1,0 +1,69 @@
+"""What a run opens before its first case: the cassette with its metadata, and the folder of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from llmbatch.cassette.segment import Metadata
+from llmbatch.cassette.store import Store
+from llmbatch.config import Config, Endpoint, ModelSettings
+from llmbatch.errors import DiskError
+from llmbatch.plan import Plan
+from llmbatch.run.mode import ChosenMode
+
+PRICES = ("usd_per_million_in", "usd_per_million_out", "usd_per_million_cached_in")
+
+
+def make_store(folder: Path, mode: ChosenMode, plan: Plan, config: Config, secrets: Sequence[str]) -> Store:
+    """Return the cassette of a run, not yet open. Its metadata names the plan's configured endpoints and prices."""
+    models = models_of_plan(plan, config)
+    endpoints = {text: config.endpoints[name] for text, name in _endpoint_names(models) if name in config.endpoints}
+    metadata = Metadata(
+        endpoints={endpoint.name: endpoint.base_url for endpoint in endpoints.values()},
+        prices=_prices(endpoints),
+    )
+    headers = sorted({name for endpoint in endpoints.values() for name in endpoint.headers})
+    return Store(folder, record_mode=mode.mode, metadata=metadata, secrets=secrets, key_headers=headers)
+
+
+def models_of_plan(plan: Plan, config: Config) -> list[str]:
+    """Return the texts of the models that the variants ask, each once, in plan order."""
+    texts = (variant.model or config.model for task in plan.tasks for variant in task.variants)
+    return list(dict.fromkeys(text for text in texts if text is not None))
+
+
+def _endpoint_names(models: list[str]) -> list[tuple[str, str]]:
+    return [(text, text.partition("/")[0] if "/" in text else "openai") for text in models]
+
+
+def _prices(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
+    prices: dict[str, Any] = {}
+    for text, endpoint in endpoints.items():
+        name = text.partition("/")[2] or text
+        settings = endpoint.models.get(name, ModelSettings(name))
+        known = {price: getattr(settings, price) for price in PRICES if getattr(settings, price) is not None}
+        if known:
+            prices[text] = {price: str(Decimal(str(value))) for price, value in known.items()}
+    return prices
+
+
+def make_results_folder(parent: Path, now: datetime) -> Path:
+    """Make and return a new folder named by the instant, so that runs sort by time and none overwrites another."""
+    stem = now.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    for number in range(1, 1000):
+        folder = parent / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise DiskError(
+                f"no results can be kept in {parent}: {error.strerror or error}",
+                fix="choose another folder with --results",
+            ) from error
+        return folder
+    raise DiskError(f"{parent} has a thousand runs of one second", fix="choose another folder with --results")

@@ -1,0 +1,99 @@
+"""What one invocation was told, each value once, from the command line or from `run(...)`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from llmbatch.errors import UsageError
+
+RecordMode = Literal["none", "once", "new_episodes", "all"]
+Format = Literal["parquet", "csv", "jsonl"]
+MODES: tuple[RecordMode, ...] = ("none", "once", "new_episodes", "all")
+FORMATS: tuple[Format, ...] = ("parquet", "csv", "jsonl")
+
+
+class RunOptions(TypedDict, total=False):
+    """Keyword options of `run` and `arun`; each has a flag of the same name on the command line."""
+
+    cassette: str | Path
+    record_mode: RecordMode
+    model: str | Sequence[str]
+    limit: int
+    sample: int
+    seed: int
+    repeat: int
+    concurrency: int
+    window: int
+    results: str | Path
+    formats: Sequence[Format]
+    strict: bool
+    keyword: str
+    marks: str
+    progress: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options of one invocation, checked. None means: not said, so the configuration or a default decides.
+
+    `window` bounds the cases in flight (default four times the concurrency), `concurrency` the HTTP attempts.
+    """
+
+    cassette: Path | None = None
+    record_mode: RecordMode | None = None
+    model: tuple[str, ...] = ()
+    limit: int | None = None
+    sample: int | None = None
+    seed: int = 0
+    repeat: int | None = None
+    concurrency: int | None = None
+    window: int | None = None
+    results: Path | None = None
+    formats: tuple[Format, ...] = ("parquet",)
+    strict: bool = False
+    keyword: str | None = None
+    marks: str | None = None
+    progress: bool = False
+
+
+def settings_of(options: Mapping[str, Any]) -> Settings:
+    """Check the options of a run. Raises UsageError naming the option, its value and the fix."""
+    known = [field.name for field in fields(Settings)]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"there is no option `{name}`",
+                known=", ".join(known),
+                fix=f"write `{near[0]}`" if near else "leave it out",
+            )
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in ("limit", "sample", "repeat", "concurrency", "window"):
+        value = given.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UsageError(f"{name} is {value!r}", fix=f"give {name} a whole number of 1 or more")
+    _check_choice("record_mode", given.get("record_mode"), MODES)
+    for name in ("cassette", "results"):
+        if name in given:
+            given[name] = Path(given[name])
+    models = given.get("model", ())
+    given["model"] = (models,) if isinstance(models, str) else tuple(models)
+    given["formats"] = tuple(given.get("formats", ("parquet",)))
+    for chosen in given["formats"]:
+        _check_choice("formats", chosen, FORMATS)
+    return Settings(**given)
+
+
+def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    if value is None or value in choices:
+        return
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    raise UsageError(
+        f"{name} is {value!r}",
+        known=", ".join(choices),
+        fix=f"write {near[0]!r}" if near else "choose one of those",
+    )

@@ -1,0 +1,161 @@
+"""A run as a list of steps: from a collected experiment to rows, tables and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from llmbatch.cassette.store import Store
+from llmbatch.collect.experiment import Experiment
+from llmbatch.collect.target import Selector
+from llmbatch.config import Config, load_config
+from llmbatch.errors import ExitCode
+from llmbatch.experiment.columns import declared_kinds
+from llmbatch.plan import Plan, build_plan
+from llmbatch.run.live import Live
+from llmbatch.run.missing import missing_answers
+from llmbatch.run.mode import ChosenMode, choose_mode
+from llmbatch.run.models import Models
+from llmbatch.run.opening import make_results_folder, make_store
+from llmbatch.run.options import Settings
+from llmbatch.run.result import Run
+from llmbatch.run.tables import Tables, write_tables
+from llmbatch.run.work import Work
+from llmbatch.runner.counters import Counters
+from llmbatch.runner.log import RunLog
+from llmbatch.runner.stop import Stop
+from llmbatch.samples import Selection
+from llmbatch.table.spool import Spool
+
+CASES_PER_SLOT = 4
+"""How many cases may be in flight for each HTTP attempt, so that a slot never waits for a prompt."""
+
+
+class Display(Protocol):
+    """What shows a run while it goes on."""
+
+    def start(self, total: int, description: str, file: str) -> None:
+        """Begin to show."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something that matters now."""
+        ...
+
+    def stop(self) -> None:
+        """Show the last state and end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is known and checked before the cassette is opened."""
+
+    experiment: Experiment
+    settings: Settings
+    config: Config
+    mode: ChosenMode
+    plan: Plan
+    secrets: tuple[str, ...]
+
+    @property
+    def concurrency(self) -> int:
+        """How many HTTP attempts may be in flight."""
+        return self.settings.concurrency or self.config.concurrency
+
+    @property
+    def window(self) -> int:
+        """How many cases may be in flight."""
+        return self.settings.window or self.concurrency * CASES_PER_SLOT
+
+
+def prepare(
+    experiment: Experiment, selectors: Sequence[Selector], settings: Settings, environ: Mapping[str, str]
+) -> Prepared:
+    """Read the configuration and build the plan. Raises AuthorError; nothing is written or called."""
+    config = load_config(experiment.path, environ)
+    plan = build_plan(
+        experiment,
+        selectors=selectors,
+        keyword=settings.keyword,
+        marks=settings.marks,
+        selection=Selection(settings.limit, settings.sample, settings.seed),
+        repeat=settings.repeat,
+        models=settings.model,
+        strict=settings.strict,
+    )
+    secrets = tuple(config.secrets(environ))
+    return Prepared(experiment, settings, config, choose_mode(settings, environ), plan, secrets)
+
+
+async def execute(prepared: Prepared, counters: Counters, display: Display) -> Run:
+    """Open, rehearse, run, write. Raises LlmbatchError for what stops a run before its first case."""
+    experiment, settings, plan = prepared.experiment, prepared.settings, prepared.plan
+    total = plan.count()
+    folder = settings.cassette or experiment.root / "cassettes" / experiment.name
+    with ExitStack() as stack:
+        store = stack.enter_context(make_store(folder, prepared.mode, plan, prepared.config, prepared.secrets))
+        models = Models(prepared.config, store.recorded_base_url)
+        asked = models.of_plan(plan)
+        results = settings.results or experiment.root / "results" / experiment.name
+        path = make_results_folder(results, datetime.now(UTC))
+        run_log = stack.enter_context(RunLog(path / "run.jsonl", store.scrub_text))
+
+        def note(text: str) -> None:
+            run_log.write("note", text=text)
+            display.note(text)
+
+        stop = Stop()
+        spool = stack.enter_context(Spool(path, declared=_declared(plan)))
+        live = Live(prepared.config, prepared.concurrency, store, stop, note)
+        work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
+        stack.enter_context(intercepted(store, note))
+        stack.callback(display.stop)
+        await work.run(lambda: display.start(total, experiment.name, experiment.path.name))
+        display.stop()
+        tables = write_tables(spool, path, plan, settings.formats)
+        message = stop.reason
+        if message is None and any(without for without, _ in work.unrecorded.values()):
+            message = missing_answers(work.unrecorded, asked, prepared.mode, experiment.path.name)
+        exit_code = _with_tables(work.exit_code(), tables, run_log)
+        run_log.write("end", exit_code=int(exit_code), message=message, **asdict(counters))
+    return Run(
+        exit_code=int(exit_code),
+        path=path,
+        tables=tables.named,
+        paid=counters.paid,
+        cached=counters.cached,
+        failed=counters.failed,
+        message="\n".join(filter(None, [message, *(error.report() for error, _ in tables.broken)])) or None,
+    )
+
+
+@contextmanager
+def intercepted(store: Store, on_warning: Callable[[str], None]) -> Iterator[None]:
+    """Put the recorder under every HTTP library; where nothing may be called, block the network as well."""
+    from llmbatch.cassette.network import network_blocked  # noqa: PLC0415 - imports every HTTP library there is
+    from llmbatch.cassette.recorder import recording  # noqa: PLC0415 - likewise
+
+    with ExitStack() as stack:
+        if store.record_mode == "none":
+            stack.enter_context(network_blocked())
+        stack.enter_context(recording(store, on_warning=on_warning))
+        yield
+
+
+def _with_tables(exit_code: ExitCode, tables: Tables, run_log: RunLog) -> ExitCode:
+    for problem, cause in tables.broken:
+        run_log.write_exception("table_error", cause, message=problem.what)
+    return ExitCode.USAGE if tables.broken and exit_code in {ExitCode.FINE, ExitCode.NO_ANSWER} else exit_code
+
+
+def _declared(plan: Plan) -> dict[str, str]:
+    """Return the kinds of the declared answer columns on which all tasks agree."""
+    kinds: dict[str, set[str]] = {}
+    for task in plan.tasks:
+        for name, kind in declared_kinds(task.columns or {}).items():
+            kinds.setdefault(name, set()).add(kind)
+    return {name: next(iter(found)) for name, found in kinds.items() if len(found) == 1}

@@ -1,0 +1,139 @@
+"""The cases of one run on their way: rehearsal, window, counts, and why it ended. Writes rows to the spool only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from llmbatch.asking.asker import Asker
+from llmbatch.call.failure import FailureKind
+from llmbatch.cassette.store import Store
+from llmbatch.errors import AuthorError, ExitCode, LlmbatchError
+from llmbatch.plan import Case, Plan
+from llmbatch.prompt import Prompts
+from llmbatch.run.interrupt import interruptible
+from llmbatch.run.live import Live
+from llmbatch.run.models import Clients, Models
+from llmbatch.runner.case import CaseRunner, Done
+from llmbatch.runner.counters import Counters
+from llmbatch.runner.log import RunLog
+from llmbatch.runner.pool import run_window
+from llmbatch.runner.stop import Stop
+from llmbatch.table.spool import Spool
+
+
+@dataclass(slots=True)
+class Work:
+    """What the cases of a run share, and what they have come to.
+
+    `unrecorded` counts, by variant title in plan order, the cases without a recorded answer and all cases.
+    """
+
+    plan: Plan
+    window: int
+    store: Store
+    models: Models
+    live: Live
+    spool: Spool
+    run_log: RunLog
+    counters: Counters
+    stop: Stop
+    note: Callable[[str], None]
+    without_answer: int = 0
+    unrecorded: dict[str, tuple[int, int]] = field(default_factory=dict)
+    first_error: AuthorError | None = None
+
+    async def run(self, on_start: Callable[[], None]) -> None:
+        """Rehearse, call `on_start`, then run every case; however it ends, each case has a row afterwards.
+
+        Raises the AuthorError that a rehearsal met, before anything was called.
+        """
+        asker = Asker(self.store, Prompts(self.plan.experiment.base_folders), self.models.resolve)
+        asker.engine = self.live.engine if self.store.can_record else None
+        asker.on_author_error = self._keep_first
+        clients = Clients(self.live.build_client)
+        executor = ThreadPoolExecutor(self.window, thread_name_prefix="llmbatch-task")
+        runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log)
+        try:
+            for case in self.plan.first_cases():
+                await runner.rehearse(case)
+            if self.first_error is not None:
+                raise self.first_error
+            on_start()
+            await self._run_cases(runner)
+        finally:
+            await clients.close()
+            await self.live.close()
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _run_cases(self, runner: CaseRunner) -> None:
+        async def work(case: Case) -> None:
+            self.counters.in_flight += 1
+            try:
+                self._finish(case, await runner.run(case))
+            finally:
+                self.counters.in_flight -= 1
+
+        cases = run_window(self.plan, work, window=self.window, may_start=lambda: not self.stop.requested)
+        window = asyncio.ensure_future(cases)
+
+        def end_now() -> None:
+            window.cancel()
+
+        try:
+            with interruptible(self._interrupted, end_now):
+                await window
+        except LlmbatchError as error:
+            self.run_log.write_exception("stopped", error)
+            self.stop.by_error(error)
+        except asyncio.CancelledError:
+            if not self.stop.requested:
+                raise
+        self._add_rows_not_run(runner)
+        if self.store.record_mode == "all" and not self.stop.requested:
+            self.store.complete_generation()
+
+    def _finish(self, case: Case, done: Done) -> None:
+        self.spool.add(case.index, done.row)
+        counters = self.counters
+        counters.done += 1
+        counters.failed += done.failure is not None
+        if done.failure is not None and not done.failure.kind.is_result:
+            self.without_answer += 1
+        unrecorded = done.failure is not None and done.failure.kind is FailureKind.NOT_RECORDED
+        title = case.task.title(case.variant)
+        without, of = self.unrecorded.get(title, (0, 0))
+        self.unrecorded[title] = (without + unrecorded, of + 1)
+        context = done.context
+        if context is not None:
+            counters.paid += context.paid
+            counters.cached += context.cached
+        if context is not None and context.paid:
+            counters.tokens_in += done.row["llmbatch_tokens_in"] or 0
+            counters.tokens_out += done.row["llmbatch_tokens_out"] or 0
+            counters.cost_usd += done.row["llmbatch_cost_usd"] or 0.0
+
+    def _add_rows_not_run(self, runner: CaseRunner) -> None:
+        if len(self.spool) == self.plan.count():
+            return
+        for case in self.plan:
+            if case.index not in self.spool:
+                self.spool.add(case.index, runner.not_run(case).row)
+
+    def _interrupted(self) -> None:
+        self.stop.by_interrupt()
+        self.note("stopping: what is on its way is awaited; Ctrl-C again stops at once")
+
+    def _keep_first(self, error: AuthorError) -> None:
+        if self.first_error is None:
+            self.first_error = error
+
+    def exit_code(self) -> ExitCode:
+        """Return what the process says of the run."""
+        if self.stop.requested:
+            return self.stop.exit_code
+        if self.plan.count() == 0:
+            return ExitCode.NOTHING_SELECTED
+        return ExitCode.NO_ANSWER if self.without_answer else ExitCode.FINE

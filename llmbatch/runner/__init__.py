@@ -1,0 +1,1 @@
+"""Running cases: a sliding window over the plan, one row a case, whatever happens in it."""

@@ -1,0 +1,62 @@
+"""A sliding window of workers over an iterator. Knows nothing of cases: it takes items and a coroutine function."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+BREATH_SECONDS = 0.01
+"""How long work that never waits may keep the event loop before it hands it back."""
+
+
+class Breath:
+    """One deadline that all workers share, so that a replay hands the loop back every 10 ms, not every case."""
+
+    __slots__ = ("_clock", "_deadline")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._deadline = clock() + BREATH_SECONDS
+
+    async def take(self) -> None:
+        """Let the loop run others if the deadline has passed."""
+        if self._clock() >= self._deadline:
+            await asyncio.sleep(0)
+            self._deadline = self._clock() + BREATH_SECONDS
+
+
+async def run_window(
+    items: Iterable[T],
+    work: Callable[[T], Awaitable[None]],
+    *,
+    window: int,
+    may_start: Callable[[], bool],
+) -> None:
+    """Await `work(item)` for each item, at most `window` at a time, starting each as soon as one ends.
+
+    Items are taken from the iterator one by one, when a worker is free. An exception of `work` or of the
+    iterator ends all workers and is raised. When `may_start` turns false no further item is taken.
+    """
+    source = iter(items)
+    breath = Breath()
+
+    async def worker() -> None:
+        while may_start():
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            await work(item)
+            await breath.take()
+
+    workers = [asyncio.create_task(worker()) for _ in range(window)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for task in workers:
+            task.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)

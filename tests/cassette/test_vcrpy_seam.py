@@ -1,0 +1,167 @@
+"""What llmbatch leans on in vcrpy and in the libraries it patches. A release that moves any of it fails here.
+
+vcrpy has changed where it patches httpx in three majors, and some of what is used here is private. When a
+test of this file fails, read the new vcrpy before changing the test: a patch point that moved means
+requests that are sent, paid for and not recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import inspect
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx2
+import pytest
+import urllib3.connection
+import urllib3.connectionpool
+import vcr.cassette  # type: ignore[import-untyped]
+import vcr.patch  # type: ignore[import-untyped]
+import vcr.stubs  # type: ignore[import-untyped]
+from vcr.record_mode import RecordMode  # type: ignore[import-untyped]
+from vcr.request import Request  # type: ignore[import-untyped]
+from vcr.stubs import aiohttp_stubs, httpx_stubs
+
+from llmbatch.cassette.recorder import VcrCassette, recording
+from llmbatch.cassette.store import Store
+
+OVERRIDDEN = {
+    "can_play_response_for": ["self", "request"],
+    "play_response": ["self", "request"],
+    "append": ["self", "request", "response"],
+    "find_requests_with_most_matches": ["self", "request"],
+    "filter_request": ["self", "request"],
+    "__contains__": ["self", "request"],
+    "__len__": ["self"],
+    "_load": ["self"],
+    "_save": ["self", "force"],
+}
+PATCH_POINTS: list[tuple[Any, str]] = [
+    (http.client, "HTTPConnection"),
+    (http.client, "HTTPSConnection"),
+    (urllib3.connection, "HTTPConnection"),
+    (urllib3.connection, "HTTPSConnection"),
+    (urllib3.connectionpool.HTTPConnectionPool, "ConnectionCls"),
+    (urllib3.connectionpool.HTTPSConnectionPool, "ConnectionCls"),
+    (aiohttp.ClientSession, "_request"),
+    (httpx2.HTTPTransport, "handle_request"),
+    (httpx2.AsyncHTTPTransport, "handle_async_request"),
+    (httpx2.WSGITransport, "handle_request"),
+    (httpx2.ASGITransport, "handle_async_request"),
+    (httpx2.MockTransport, "handle_request"),
+    (httpx2.MockTransport, "handle_async_request"),
+]
+OURS: list[tuple[Any, str]] = [
+    (vcr.patch, "force_reset"),
+    (vcr.patch, "ConnectionRemover"),
+    (vcr.stubs.VCRConnection, "getresponse"),
+    (vcr.stubs.VCRHTTPSConnection, "_baseclass"),
+]
+
+
+def _parameters(function: Any) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_the_members_we_override_are_there_and_take_what_they_took(name: str) -> None:
+    """An override that nothing calls any more would be silence, not an error."""
+    theirs = getattr(vcr.cassette.Cassette, name)
+
+    assert _parameters(theirs) == OVERRIDDEN[name]
+    assert _parameters(getattr(VcrCassette, name)) == OVERRIDDEN[name]
+    assert name in vars(VcrCassette)
+
+
+def test_what_the_stubs_ask_a_cassette_for_is_what_we_answer() -> None:
+    """A new member that a stub reads would find vcrpy's own, which knows nothing of the store."""
+    used: set[str] = set()
+    for module in (vcr.stubs, aiohttp_stubs, httpx_stubs):
+        for line in inspect.getsource(module).splitlines():
+            for part in line.split("cassette.")[1:]:
+                name = part.split("(")[0].split(")")[0].split(" ")[0].strip(":,'\"")
+                used.add(name)
+
+    assert used & set(dir(vcr.cassette.Cassette)) == {
+        "append",
+        "can_play_response_for",
+        "filter_request",
+        "find_requests_with_most_matches",
+        "play_response",
+        "write_protected",
+    }
+
+
+def test_the_record_modes_have_the_same_names() -> None:
+    """Ours are vcrpy's, names and meaning."""
+    assert {"none", "once", "new_episodes", "all"} <= {mode.value for mode in RecordMode}
+
+
+def test_a_request_keeps_what_we_read_and_write() -> None:
+    """`body_bytes` is the whole body, and an attribute of our own stays on the object."""
+    request = Request("POST", "http://h/p", iter([b"a", b"b"]), {"X": "1"})
+    request.llmbatch_sent = "ours"
+
+    assert request.body_bytes == b"ab"
+    assert (request.method, request.uri, request.host) == ("POST", "http://h/p", "h")
+    assert dict(request.headers.items()) == {"X": "1"}
+    assert request.llmbatch_sent == "ours"
+
+
+def test_the_context_is_made_by_public_means() -> None:
+    """`use(...)` hands its arguments to the class and calls `_load`."""
+    assert isinstance(inspect.getattr_static(vcr.cassette.Cassette, "use"), classmethod)
+    assert "path" in _parameters(vcr.cassette.Cassette.__init__)
+    assert "record_mode" in _parameters(vcr.cassette.Cassette.__init__)
+
+
+def test_the_functions_that_build_a_replayed_response_are_there() -> None:
+    """A response that was just recorded is built by the same ones, so that the two are alike."""
+    assert _parameters(aiohttp_stubs.build_response) == ["vcr_request", "vcr_response", "history"]
+    assert _parameters(aiohttp_stubs._raise_for_status) == ["self", "raise_for_status", "response"]
+    assert _parameters(httpx_stubs._deserialize_response) == ["vcr_response", "httpx"]
+
+
+def test_the_stubs_look_force_reset_up_where_we_replace_it() -> None:
+    """They import it from vcr.patch at each call; bound once at import, it would still un-patch threads."""
+    sources = [inspect.getsource(module) for module in (vcr.stubs, aiohttp_stubs, httpx_stubs)]
+    uses = sum(source.count("with force_reset()") for source in sources)
+
+    assert uses == sources[0].count("from vcr.patch import force_reset") == 3
+    assert not hasattr(vcr.stubs, "force_reset")
+
+
+def test_the_connection_remover_keeps_its_pools_where_we_replace_them() -> None:
+    """Else every pool of a run is held until its end."""
+    remover = vcr.patch.ConnectionRemover(object)
+
+    assert remover._connection_pool_to_connections == {}
+
+
+def test_aiohttp_has_the_members_we_complete_a_request_with() -> None:
+    """They turn a relative URL, a JSON value and default headers into what is sent."""
+    assert _parameters(aiohttp.ClientSession._build_url) == ["self", "str_or_url"]
+    assert _parameters(aiohttp.ClientSession._prepare_headers) == ["self", "headers"]
+    assert {"data", "json", "headers", "raise_for_status"} <= set(_parameters(aiohttp.ClientSession._request))
+    assert inspect.iscoroutinefunction(aiohttp.payload.BytesPayload.as_bytes)
+
+
+@pytest.mark.parametrize("ends_by_error", [False, True])
+def test_all_patch_points_are_patched_inside_and_restored_after(tmp_path: Path, ends_by_error: bool) -> None:
+    """Also when the run ends by an error."""
+    points = PATCH_POINTS + OURS
+    before = [inspect.getattr_static(owner, name) for owner, name in points]
+
+    with contextlib.suppress(KeyError), Store(tmp_path / "tape") as store, recording(store):
+        inside = [inspect.getattr_static(owner, name) for owner, name in points]
+        assert vcr.patch.force_reset is contextlib.nullcontext
+        if ends_by_error:
+            raise KeyError
+
+    after = [inspect.getattr_static(owner, name) for owner, name in points]
+    unpatched = [point for point, old, new in zip(points, before, inside, strict=True) if old is new]
+    assert unpatched == []
+    assert after == before

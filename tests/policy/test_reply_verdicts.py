@@ -1,0 +1,256 @@
+"""What each reply means. One row of the table a case, in the words of the services that send it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmbatch.call.failure import FailureKind as Kind
+from llmbatch.call.values import Reply
+from llmbatch.policy import Verdict, is_model_api, verdict_of_reply
+
+CHAT = "https://api.example.com/v1/chat/completions"
+FOREIGN = "https://api.example.com/repos/x"
+GOOD = {"choices": [{"index": 0, "message": {"content": "yes"}, "finish_reason": "stop"}]}
+
+
+def reply(status: int, body: Any, content_type: str = "application/json", **headers: str) -> Reply:
+    encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): (value,) for name, value in headers.items()}
+    return Reply(status, "", {"content-type": (content_type,), **named}, encoded)
+
+
+def error(message: str, code: Any = None, **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "code": code, **more}}
+
+
+def judge(status: int, body: Any, content_type: str = "application/json", **headers: str) -> Verdict:
+    return verdict_of_reply(reply(status, body, content_type, **headers), url=CHAT)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        GOOD,
+        {"choices": [{"message": {"content": None}, "finish_reason": "stop"}]},
+        {"choices": [{"message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}]},
+        {"choices": [{"message": {"content": "cut"}, "finish_reason": "length"}]},
+        {"choices": [{"message": {"content": ""}, "finish_reason": "content_filter"}]},
+        {"choices": [{"message": {"content": None, "tool_calls": []}, "finish_reason": "tool_calls"}]},
+        {"choices": [{"message": {"content": "invalid_api_key insufficient_quota <html>"}}], "error": None},
+    ],
+)
+def test_whatever_the_model_said_is_a_final_answer(answer: dict[str, Any]) -> None:
+    """Empty content, refusals, truncation and tool calls were paid for: they are results, not failures."""
+    assert Verdict(final=True) == judge(200, answer)
+
+
+@pytest.mark.parametrize("body", [b"\xef\xbb\xbf", b"\n\n \n", b"\r\n\r\n"])
+def test_a_byte_order_mark_or_blank_keepalive_lines_before_the_json_are_legal(body: bytes) -> None:
+    """DeepSeek sends blank lines while it works."""
+    assert Verdict(final=True) == judge(200, body + json.dumps(GOOD).encode(), "")
+
+
+def test_a_lone_surrogate_in_an_answer_is_still_an_answer() -> None:
+    """The recorded body is bytes; a strict parser must not turn a paid answer into a failure."""
+    body = rb'{"choices":[{"message":{"content":"\ud800"}}]}'
+
+    assert judge(200, body).final
+
+
+REFUSALS = [
+    (429, error("Rate limit reached for requests", "rate_limit_exceeded"), Kind.RATE_LIMITED, "global", False, False),
+    (429, error("You exceeded your current quota", "insufficient_quota"), Kind.QUOTA, "no", True, False),
+    (402, error("Insufficient Balance"), Kind.QUOTA, "no", True, False),
+    (402, error("pay"), Kind.QUOTA, "no", True, False),
+    (401, error("Incorrect API key provided"), Kind.AUTH, "no", True, False),
+    (403, error("Country not supported"), Kind.AUTH, "no", True, False),
+    (403, error("requires moderation and your input was flagged"), Kind.CONTENT_FILTER, "no", False, True),
+    (404, error("model `x` not found", "model_not_found"), Kind.MODEL_NOT_FOUND, "no", True, False),
+    (404, b"<html>no such page</html>", Kind.MODEL_NOT_FOUND, "no", True, False),
+    (405, b"", Kind.MODEL_NOT_FOUND, "no", True, False),
+    (410, b"", Kind.MODEL_NOT_FOUND, "no", True, False),
+    (407, b"", Kind.CONFIG_ERROR, "no", True, False),
+    (302, b"", Kind.CONFIG_ERROR, "no", True, False),
+    (400, error("too long", "context_length_exceeded"), Kind.CONTEXT_LENGTH, "no", False, True),
+    (400, error("the request exceeds the available context size"), Kind.CONTEXT_LENGTH, "no", False, True),
+    (
+        400,
+        {"object": "error", "message": "maximum context length is 10", "code": 400},
+        Kind.CONTEXT_LENGTH,
+        "no",
+        False,
+        True,
+    ),
+    (400, error("bad", innererror={"code": "ResponsibleAIPolicyViolation"}), Kind.CONTENT_FILTER, "no", False, True),
+    (400, error("Content Exists Risk"), Kind.CONTENT_FILTER, "no", False, True),
+    (400, error("API key not valid. Please pass a valid API key."), Kind.AUTH, "no", True, False),
+    (400, error("Model Not Exist"), Kind.MODEL_NOT_FOUND, "no", True, False),
+    (400, error("temperature is too high"), Kind.BAD_REQUEST, "no", False, True),
+    (400, b"plain words of SGLang", Kind.BAD_REQUEST, "no", False, True),
+    (413, error("too big"), Kind.BAD_REQUEST, "no", False, True),
+    (422, error("validation"), Kind.BAD_REQUEST, "no", False, True),
+    (418, error("teapot"), Kind.BAD_REQUEST, "no", False, False),
+    *[(status, error("later"), Kind.SERVER_ERROR, "backoff", False, False) for status in (408, 409, 425, 500, 502)],
+    *[
+        (status, b"<html>bad gateway</html>", Kind.SERVER_ERROR, "backoff", False, False)
+        for status in (503, 520, 524, 529)
+    ],
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "retry", "stop", "final"), REFUSALS)
+def test_each_refusal_has_its_class_and_consequence(
+    status: int, body: Any, kind: Kind, retry: str, stop: bool, final: bool
+) -> None:
+    """The class, whether to try again, whether to stop the run, whether to keep it as an answer."""
+    verdict = judge(status, body)
+
+    assert (kind, retry, stop, final) == (verdict.kind, verdict.retry, verdict.stop, verdict.final)
+    assert str(status) in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "kind"),
+    [
+        (b"<!DOCTYPE html><html>", "application/json", Kind.NOT_API),
+        (b"{}", "text/html; charset=utf-8", Kind.NOT_API),
+        (b'{"choices": [{"mess', "application/json", Kind.INVALID_JSON),
+        (b"", "application/json", Kind.INVALID_JSON),
+        (b'"text"', "application/json", Kind.INVALID_JSON),
+        (b'{"choices": [{"x": NaN}]}', "application/json", Kind.INVALID_JSON),
+        (b"[" * 200_000, "application/json", Kind.INVALID_JSON),
+        (b'{"choices": []}', "application/json", Kind.EMPTY_CHOICES),
+        (b'{"id": "x"}', "application/json", Kind.EMPTY_CHOICES),
+    ],
+)
+def test_a_success_that_is_no_answer_is_tried_twice_more(body: bytes, content_type: str, kind: Kind) -> None:
+    """A captive portal, a cut body or an engine's cold start: nothing to keep, and not for ever to repeat."""
+    verdict = judge(200, body, content_type)
+
+    assert (kind, False, "backoff", 2) == (verdict.kind, verdict.final, verdict.retry, verdict.max_retries)
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 422])
+def test_a_web_page_is_never_kept_as_a_final_refusal(status: int) -> None:
+    """A proxy's page under a final status says nothing about the request."""
+    verdict = judge(status, b"<html>sign in</html>", "text/html")
+
+    assert (Kind.NOT_API, False) == (verdict.kind, verdict.final)
+
+
+@pytest.mark.parametrize(
+    ("inside", "kind", "retry"),
+    [
+        ({"error": {"message": "x", "code": 429}}, Kind.RATE_LIMITED, "global"),
+        ({"error": {"message": "x", "code": "502"}}, Kind.SERVER_ERROR, "backoff"),
+        ({"error": {"message": "x", "code": 401}}, Kind.AUTH, "no"),
+        ({"error": "model is loading"}, Kind.SERVER_ERROR, "backoff"),
+        ({"error": {"message": "x", "code": 400}}, Kind.BAD_REQUEST, "no"),
+        ({"object": "error", "message": "dead", "code": 500}, Kind.SERVER_ERROR, "backoff"),
+        ({"choices": [{"error": {"code": 503, "message": "x"}}]}, Kind.SERVER_ERROR, "backoff"),
+        ({"choices": [{"finish_reason": "error", "message": {"content": ""}}]}, Kind.SERVER_ERROR, "backoff"),
+    ],
+)
+def test_an_error_inside_a_200_is_judged_as_its_code_and_never_kept(inside: Any, kind: Kind, retry: str) -> None:
+    """OpenRouter and some engines answer 200 first and fail afterwards."""
+    verdict = judge(200, inside)
+
+    assert (kind, retry, False) == (verdict.kind, verdict.retry, verdict.final)
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind"),
+    [
+        (b': keep-alive\n\ndata: {"choices":[{"delta":{}}]}\n\ndata: [DONE]\n\n', None),
+        (b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\r\n\r\n', None),
+        (b'event: response.completed\ndata: {"type":"response.completed"}\n\n', None),
+        (b'data: {"choices":[{"delta":{"content":"[DONE]"}}]}\n\n', Kind.TRUNCATED_BODY),
+        (b": keep-alive\n\n", Kind.TRUNCATED_BODY),
+        (b'data: {"error":{"code":429,"message":"slow"}}\n\ndata: [DONE]\n\n', Kind.RATE_LIMITED),
+        (b'data: {"type":"response.failed","response":{"error":{"code":"server_error"}}}\n\n', Kind.SERVER_ERROR),
+    ],
+)
+def test_a_stream_must_reach_its_end_without_an_error_event(stream: bytes, kind: Kind | None) -> None:
+    """A cut stream looks like a short answer; only its end tells."""
+    verdict = judge(200, stream, "text/event-stream")
+
+    assert (kind, kind is None) == (verdict.kind, verdict.final)
+
+
+def test_x_should_retry_false_is_obeyed_on_any_status() -> None:
+    """The service knows best that trying again is no use."""
+    assert judge(500, error("x"), x_should_retry="false").retry == "no"
+    assert judge(429, error("x"), x_should_retry="false").retry == "no"
+
+
+def test_a_402_with_retry_after_is_a_budget_in_flight() -> None:
+    """OpenRouter holds the balance of running calls: wait, do not stop."""
+    verdict = judge(402, error("insufficient credits"), retry_after="3")
+
+    assert (Kind.RATE_LIMITED, "global", False) == (verdict.kind, verdict.retry, verdict.stop)
+
+
+def test_wording_in_an_echoed_prompt_does_not_stop_the_run() -> None:
+    """Validation errors quote the input, and a commit message may well say `invalid api key`."""
+    verdict = judge(
+        422, error("Input should be a list", detail=[{"input": "fix: Invalid API key, insufficient_quota"}])
+    )
+
+    assert (Kind.BAD_REQUEST, False) == (verdict.kind, verdict.stop)
+
+
+@pytest.mark.parametrize(
+    ("status", "final", "stop"),
+    [(200, True, False), (204, True, False), (301, True, False), (304, True, False), (400, True, False)]
+    + [(422, True, False), (401, False, False), (404, False, False), (429, False, False), (503, False, False)],
+)
+def test_foreign_http_is_judged_by_status_alone_and_never_stops_the_run(status: int, final: bool, stop: bool) -> None:
+    """A web page or broken JSON is a perfectly good reply of a host that is no model API."""
+    verdict = verdict_of_reply(reply(status, b"<html>", "text/html"), url=FOREIGN)
+
+    assert (final, stop) == (verdict.final, verdict.stop)
+
+
+def test_model_routes_are_known_by_the_end_of_the_path() -> None:
+    """A query or a trailing slash does not hide one, a longer path is not one."""
+    assert is_model_api("http://h/openai/deployments/x/chat/completions?api-version=1")
+    assert is_model_api("http://h/v1/embeddings/")
+    assert is_model_api("http://h/v1/responses")
+    assert not is_model_api("http://h/v1/chat/completions/x")
+    assert not is_model_api("http://h/?next=/v1/responses")
+
+
+def test_embeddings_and_responses_need_no_choices() -> None:
+    """Only completions have them."""
+    assert verdict_of_reply(reply(200, {"data": []}), url="http://h/v1/embeddings").final
+    assert verdict_of_reply(reply(200, {"output": [], "error": None}), url="http://h/v1/responses").final
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(
+            st.sampled_from(
+                ["error", "choices", "code", "message", "object", "type", "response", "status", "finish_reason"]
+            ),
+            inner,
+        )
+    ),
+)
+
+
+@given(st.integers(100, 599), st.binary(max_size=60) | _JSON.map(lambda value: json.dumps(value).encode()))
+def test_no_body_of_any_kind_raises(status: int, body: bytes) -> None:
+    """Whatever a broken or hostile service sends has a verdict, and a good one is final and says nothing."""
+    verdict = judge(status, body)
+
+    assert (verdict.kind is None) <= verdict.final
+    assert (verdict.kind is None) == (verdict.message == "")
+    assert not (verdict.final and verdict.retry != "no")
+    assert not (verdict.final and verdict.stop)

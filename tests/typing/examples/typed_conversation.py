@@ -1,0 +1,47 @@
+"""Several asks of one case: gathered, one after the other, of labels and of plain text."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Literal, assert_type
+
+from pydantic import BaseModel
+
+from llmbatch import Answer, AnswerError, Ask, LlmbatchError, task
+
+
+class Comment(BaseModel):
+    body: str
+
+
+class Review(BaseModel):
+    verdict: str
+
+
+def comments() -> Iterator[Comment]:
+    yield Comment(body="please rename this")
+
+
+@task(samples=comments, repeat=3)
+async def review(sample: Comment, ask: Ask) -> Review:
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(ask("Is this kind? {body}", sample, draw=0))
+        second = group.create_task(ask(Literal["yes", "no"], "Is this kind? {body}", sample, draw=1))
+    assert_type(first.result(), Answer[str])
+    label = second.result().value
+    assert_type(label, Literal["yes", "no"])
+    again = await ask(int, "From 0 to 9?", after=first.result(), max_tokens=5, extra_body={"top_k": 1})
+    numbers = await ask(list[int], [{"role": "user", "content": "Count."}], stop=["."], seed=1)
+    assert_type(numbers.value, list[int])
+    try:
+        return Review(verdict=f"{label} {again.value}")
+    except AnswerError as error:
+        base: LlmbatchError = error
+        return Review(verdict=f"{error.kind} {base.what}")
+
+
+@task(samples=comments)
+def length(sample: Comment) -> int:
+    return len(sample.body)
+
+
+assert_type(length(Comment(body="x")), int)
