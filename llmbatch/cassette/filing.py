@@ -57,7 +57,7 @@ class Filing:
             if appending and attempt is not None:
                 attempt.take(known.call.request.digest)
             return known
-        asked = self.store.request(request.method, request.uri, request_headers(request), request_body(request))
+        asked = self._asked(request)
         sent = attempt.take(asked.digest) if appending and attempt is not None else None
         if sent is None:
             sent = self._begin(asked)
@@ -65,6 +65,16 @@ class Filing:
                 attempt.pending.append(sent)
         request.llmbatch_sent = sent
         return sent
+
+    def _asked(self, request: Any) -> Request:
+        """Return the request as stored; `ask` has done that work for its own, which is not done twice."""
+        body = request_body(request)
+        exchange = current_exchange.get()
+        if exchange is not None and exchange.call is not None:
+            asked = exchange.call.request
+            if (asked.url, asked.method, asked.body) == (request.uri, request.method, body):
+                return asked
+        return self.store.request(request.method, request.uri, request_headers(request), body)
 
     def _begin(self, asked: Request) -> Sent:
         started_ns = time.perf_counter_ns()

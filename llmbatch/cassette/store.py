@@ -119,10 +119,6 @@ class Store:
         """Return one draw of a request, with the key it is looked up by."""
         return Call(request, repeat, ordinal, call_key(request.digest, repeat, ordinal))
 
-    def scrub_text(self, text: str) -> str:
-        """Return a text, to be written elsewhere, with each known secret replaced."""
-        return self._scrubber.text(text)
-
     def find(self, key: bytes) -> Reply | None:
         """Return the answer that wins for a key, None when there is none. Raises CassetteDamaged."""
         return self._contents.answers.reply(key)

@@ -26,7 +26,7 @@ LONGEST_RESET_SECONDS = 60.0
 """`x-ratelimit-reset-*` tells when a bucket is full again; there is room in it long before."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attempted(Generic[T]):
     """What an attempt came to: a value or an error, its verdict, and the wait the service asked for.
 

@@ -101,9 +101,7 @@ class Facts:
             return ""
         if self.error is not None:
             return words_of_error(self.error).lower()
-        return (
-            "" if self.succeeded else self.reply.body[:_WORDING_CHARACTERS].decode("utf-8", "replace").lower()
-        )
+        return "" if self.succeeded else self.reply.body[:_WORDING_CHARACTERS].decode("utf-8", "replace").lower()
 
     @cached_property
     def message(self) -> str:
@@ -113,9 +111,7 @@ class Facts:
         else:
             said = self.reply.body[:2_000].decode("utf-8", "replace")
         said = " ".join(said.split())[:_MESSAGE_CHARACTERS]
-        where = f"HTTP {self.reply.status}" + (
-            f" meaning {self.status}" if self.status != self.reply.status else ""
-        )
+        where = f"HTTP {self.reply.status}" + (f" meaning {self.status}" if self.status != self.reply.status else "")
         return f"{where}: {said}" if said else where
 
 

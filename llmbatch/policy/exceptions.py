@@ -20,6 +20,7 @@ from llmbatch.policy.verdict import Verdict
 _CONNECT = Verdict(Kind.CONNECT_ERROR, retry="backoff")
 _CUT = Verdict(Kind.TRUNCATED_BODY, retry="backoff")  # may have been billed
 _TIMEOUT = Verdict(Kind.TIMEOUT, retry="backoff", max_retries=1)  # may have been billed
+_SERVER = Verdict(Kind.SERVER_ERROR, retry="backoff")
 _CONFIG = Verdict(Kind.CONFIG_ERROR, stop=True)
 _AUTH = Verdict(Kind.AUTH, stop=True)
 _INVALID = Verdict(Kind.INVALID_JSON, retry="backoff", max_retries=2)
@@ -45,43 +46,42 @@ _VERDICTS: Mapping[str, Verdict] = {
         ),
         _CONNECT,
     ),
-    **dict.fromkeys(
-        ("ConnectionRefusedError", "gaierror", "herror", "NameResolutionError", "PoolTimeout"), _CONNECT
-    ),
-    **dict.fromkeys(
-        ("ClientSSLError", "SSLError", "NewConnectionError", "MaxRetryError", "OSError"), _CONNECT
-    ),
-    **dict.fromkeys(("ProxyError", "ClientProxyConnectionError", "ConnectionError"), _CONNECT),
+    **dict.fromkeys(("ConnectionRefusedError", "gaierror", "herror", "NameResolutionError", "PoolTimeout"), _CONNECT),
+    **dict.fromkeys(("ClientSSLError", "SSLError", "NewConnectionError", "MaxRetryError", "OSError"), _CONNECT),
+    **dict.fromkeys(("ProxyError", "ClientProxyConnectionError", "ConnectionError", "PoolError"), _CONNECT),
     # the connection broke while the service may have been working
     **dict.fromkeys(
         ("ClientOSError", "ClientConnectionError", "ServerConnectionError", "ServerDisconnectedError"), _CUT
     ),
-    **dict.fromkeys(
-        ("ConnectionResetError", "ConnectionAbortedError", "BrokenPipeError", "SSLEOFError"), _CUT
-    ),
-    **dict.fromkeys(
-        ("ClientPayloadError", "UploadAbortedError", "IncompleteReadError", "IncompleteRead"), _CUT
-    ),
+    **dict.fromkeys(("ConnectionResetError", "ConnectionAbortedError", "BrokenPipeError", "SSLEOFError"), _CUT),
+    **dict.fromkeys(("ClientPayloadError", "UploadAbortedError", "IncompleteReadError", "IncompleteRead"), _CUT),
     **dict.fromkeys(("NetworkError", "RemoteProtocolError", "ProtocolError", "HTTPException"), _CUT),
+    **dict.fromkeys(("DecodingError", "ContentDecodingError", "DecodeError", "ChunkedEncodingError", "SSEError"), _CUT),
     **dict.fromkeys(
-        ("DecodingError", "ContentDecodingError", "DecodeError", "ChunkedEncodingError", "SSEError"), _CUT
+        (
+            "HttpProcessingError",
+            "ResponseError",
+            "InvalidChunkLength",
+            "HeaderParsingError",
+            "StreamError",
+            "WebSocketConnectionClosedError",
+        ),
+        _CUT,
     ),
-    **dict.fromkeys(("HttpProcessingError", "StreamError", "WebSocketConnectionClosedError"), _CUT),
-    **dict.fromkeys(
-        ("APIConnectionError", "TransportError", "RequestError", "HTTPError", "ClientError"), _CUT
-    ),
-    **dict.fromkeys(
-        ("TimeoutError", "TimeoutException", "ServerTimeoutError", "APITimeoutError", "Timeout"), _TIMEOUT
-    ),
+    **dict.fromkeys(("APIConnectionError", "TransportError", "RequestError", "HTTPError", "ClientError"), _CUT),
+    **dict.fromkeys(("TimeoutError", "TimeoutException", "ServerTimeoutError", "APITimeoutError", "Timeout"), _TIMEOUT),
+    # a reply without a status that could be read
+    **dict.fromkeys(("ClientResponseError", "HTTPStatusError", "APIError", "APIStatusError"), _SERVER),
     # a setting is wrong
     **dict.fromkeys(
         (*_CERTIFICATE, "InvalidURL", "LocationParseError", "UnsupportedProtocol", "LocalProtocolError"),
         _CONFIG,
     ),
     **dict.fromkeys(
-        ("NonHttpUrlClientError", "RedirectClientError", "TooManyRedirects", "MissingSchema"), _CONFIG
+        ("NonHttpUrlClientError", "RedirectClientError", "TooManyRedirects", "MissingSchema", "URLSchemeUnknown"),
+        _CONFIG,
     ),
-    **dict.fromkeys(("InvalidSchema", "InvalidHeader", "MutuallyExclusiveAuthError"), _CONFIG),
+    **dict.fromkeys(("InvalidSchema", "InvalidHeader", "ProxySchemeUnknown", "MutuallyExclusiveAuthError"), _CONFIG),
     **dict.fromkeys(("SubjectTokenProviderError", "OAuthError"), _AUTH),
     # a reply that is no answer
     "ContentTypeError": Verdict(Kind.NOT_API, retry="backoff", max_retries=2),
@@ -97,17 +97,13 @@ _VERDICTS: Mapping[str, Verdict] = {
     **dict.fromkeys(("InvalidWebhookSignatureError", "WebSocketQueueFullError", "OpenAIError"), _OURS),
 }
 _FALLBACK = _OURS
-_WRAPPERS = frozenset(
-    {"APIConnectionError", "MaxRetryError"}
-)  # say nothing that their cause does not say better
+_WRAPPERS = frozenset({"APIConnectionError", "MaxRetryError"})  # say nothing that their cause does not say better
 
 
 def verdict_of_exception(error: BaseException) -> Verdict:
     """Say what an exception raised by an attempt means; never final. An unknown one is the task's own."""
     verdict = _of_status(error) or _of_name(error) or _FALLBACK
-    name = type(error).__name__
-    said = " ".join(str(error).split())[:300]
-    return verdict._replace(final=False, message=verdict.message or (f"{name}: {said}" if said else name))
+    return verdict._replace(final=False, message=verdict.message or _message_of(error))
 
 
 def _of_status(error: BaseException) -> Verdict | None:
@@ -115,18 +111,27 @@ def _of_status(error: BaseException) -> Verdict | None:
     response = getattr(error, "response", None)
     body = getattr(error, "body", None)
     status = _first_int(getattr(error, "status_code", None), getattr(response, "status_code", None))
-    if status is None and _is_a(error, "ClientResponseError"):
+    unreadable = any(_is_a(link, "HttpProcessingError") for link in _chain(error))  # carries a 400 of its own
+    if status is None and not unreadable and _is_a(error, "ClientResponseError"):
         status = _first_int(getattr(error, "status", None))
     if status is None and body and type(error).__name__ == "APIError":  # an error event inside a stream
         status = status_of_error(body)
     if status is None or status < 300:
         return None
     headers = {
-        str(name).lower(): (str(value),)
-        for name, value in dict(getattr(response, "headers", None) or {}).items()
+        str(name).lower(): (str(value),) for name, value in dict(getattr(response, "headers", None) or {}).items()
     }
     reply = Reply(status, "", headers, _body_bytes(body, response))
     return verdict_of_reply(reply, url="/chat/completions")
+
+
+def _message_of(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        said = " ".join(str(error).split())[:300]
+    except Exception:  # noqa: BLE001  a library's error that cannot say what it is must not hide what happened
+        said = ""
+    return f"{name}: {said}" if said else name
 
 
 def _of_name(error: BaseException) -> Verdict | None:

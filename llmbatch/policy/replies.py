@@ -62,9 +62,7 @@ class Rule(NamedTuple):
 
 def _status(*statuses: int, words: tuple[str, ...] = ()) -> Callable[[Facts], bool]:
     """Apply when the status counts as one of these and, if words are given, the service said one of them."""
-    return lambda facts: (
-        facts.status in statuses and (not words or any(word in facts.words for word in words))
-    )
+    return lambda facts: facts.status in statuses and (not words or any(word in facts.words for word in words))
 
 
 def _foreign_success(facts: Facts) -> bool:
@@ -83,9 +81,7 @@ def _unparsable(facts: Facts) -> bool:
 
 
 def _no_choices(facts: Facts) -> bool:
-    return (
-        facts.succeeded and facts.error is None and not facts.is_stream and not facts.document.get("choices")
-    )
+    return facts.succeeded and facts.error is None and not facts.is_stream and not facts.document.get("choices")
 
 
 def _cut_stream(facts: Facts) -> bool:
@@ -122,9 +118,7 @@ _REPLY_RULES: tuple[Rule, ...] = (
     Rule("quota", _status(400, 402, 403, 429, words=_QUOTA_WORDS), Verdict(Kind.QUOTA, stop=True)),
     Rule("payment required", _status(402), Verdict(Kind.QUOTA, stop=True)),
     Rule("key refused as a 400", _status(400, words=_KEY_WORDS), Verdict(Kind.AUTH, stop=True)),  # Gemini
-    Rule(
-        "model refused as a 400", _status(400, words=_MODEL_WORDS), Verdict(Kind.MODEL_NOT_FOUND, stop=True)
-    ),
+    Rule("model refused as a 400", _status(400, words=_MODEL_WORDS), Verdict(Kind.MODEL_NOT_FOUND, stop=True)),
     Rule("auth", _status(401, 403), Verdict(Kind.AUTH, stop=True)),
     Rule("no such model or route", _status(404, 405, 410), Verdict(Kind.MODEL_NOT_FOUND, stop=True)),
     Rule("proxy refuses", _status(407), Verdict(Kind.CONFIG_ERROR, stop=True)),

@@ -8,10 +8,11 @@ from email.utils import parsedate_to_datetime
 
 from llmbatch.call.values import Reply
 
-_NUMBER = re.compile(r"\d{1,15}(\.\d{1,15})?")
+_NUMBER = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
 _DURATION = re.compile(
     r"(?:(\d{1,9}(?:\.\d+)?)d)?(?:(\d{1,9}(?:\.\d+)?)h)?(?:(\d{1,9}(?:\.\d+)?)m(?!s))?"
-    r"(?:(\d{1,9}(?:\.\d+)?)s)?(?:(\d{1,9}(?:\.\d+)?)ms)?"
+    r"(?:(\d{1,9}(?:\.\d+)?)s)?(?:(\d{1,9}(?:\.\d+)?)ms)?",
+    re.ASCII,
 )
 _DURATION_UNITS = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
 _EPOCH_SECONDS, _EPOCH_MILLISECONDS = 1e9, 1e12
@@ -52,9 +53,7 @@ def _reset(text: str, now: datetime) -> float | None:
         return max(0.0, number - now.timestamp()) if number >= _EPOCH_SECONDS else number
     match = _DURATION.fullmatch(text.strip())
     if match and any(match.groups()):
-        return sum(
-            float(part) * unit for part, unit in zip(match.groups(), _DURATION_UNITS, strict=True) if part
-        )
+        return sum(float(part) * unit for part, unit in zip(match.groups(), _DURATION_UNITS, strict=True) if part)
     try:
         until = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -90,9 +90,11 @@ def _whole(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield unfinished
         unfinished.replace(path)
-    except OSError as error:
+    except Exception as error:
+        if not isinstance(error, OSError) and "os error" not in str(error):  # polars wraps some in errors of its own
+            raise
         raise DiskError(
-            f"{path} cannot be written: {error.strerror or error}",
+            f"{path} cannot be written: {getattr(error, 'strerror', None) or error}",
             fix="free space or choose another results folder, then rerun: recorded answers cost nothing",
         ) from error
     finally:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmbatch.call.failure import FailureKind as Kind
@@ -104,7 +104,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("status", "body", "kind", "retry", "stop", "final"), REFUSALS)
-def test_each_refusal_has_its_class_and_consequence(
+def test_each_refusal_has_its_class_and_consequence(  # noqa: PLR0917
     status: int, body: Any, kind: Kind, retry: str, stop: bool, final: bool
 ) -> None:
     """The class, whether to try again, whether to stop the run, whether to keep it as an answer."""
@@ -140,7 +140,8 @@ def test_a_web_page_is_never_kept_as_a_final_refusal(status: int) -> None:
     """A proxy's page under a final status says nothing about the request."""
     verdict = judge(status, b"<html>sign in</html>", "text/html")
 
-    assert (Kind.NOT_API, False) == (verdict.kind, verdict.final)
+    assert verdict.kind is Kind.NOT_API
+    assert not verdict.final
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,9 @@ def test_a_402_with_retry_after_is_a_budget_in_flight() -> None:
     """OpenRouter holds the balance of running calls: wait, do not stop."""
     verdict = judge(402, error("insufficient credits"), retry_after="3")
 
-    assert (Kind.RATE_LIMITED, "global", False) == (verdict.kind, verdict.retry, verdict.stop)
+    assert verdict.kind is Kind.RATE_LIMITED
+    assert verdict.retry == "global"
+    assert not verdict.stop
 
 
 def test_wording_in_an_echoed_prompt_does_not_stop_the_run() -> None:
@@ -201,13 +204,24 @@ def test_wording_in_an_echoed_prompt_does_not_stop_the_run() -> None:
         422, error("Input should be a list", detail=[{"input": "fix: Invalid API key, insufficient_quota"}])
     )
 
-    assert (Kind.BAD_REQUEST, False) == (verdict.kind, verdict.stop)
+    assert verdict.kind is Kind.BAD_REQUEST
+    assert not verdict.stop
 
 
 @pytest.mark.parametrize(
     ("status", "final", "stop"),
-    [(200, True, False), (204, True, False), (301, True, False), (304, True, False), (400, True, False)]
-    + [(422, True, False), (401, False, False), (404, False, False), (429, False, False), (503, False, False)],
+    [
+        (200, True, False),
+        (204, True, False),
+        (301, True, False),
+        (304, True, False),
+        (400, True, False),
+        (422, True, False),
+        (401, False, False),
+        (404, False, False),
+        (429, False, False),
+        (503, False, False),
+    ],
 )
 def test_foreign_http_is_judged_by_status_alone_and_never_stops_the_run(status: int, final: bool, stop: bool) -> None:
     """A web page or broken JSON is a perfectly good reply of a host that is no model API."""
@@ -245,6 +259,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(100, 599), st.binary(max_size=60) | _JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_body_of_any_kind_raises(status: int, body: bytes) -> None:
     """Whatever a broken or hostile service sends has a verdict, and a good one is final and says nothing."""

@@ -22,8 +22,15 @@ def wait(**headers: str) -> float | None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("12", 12.0), ("1.5", 1.5), (" 3 ", 3.0), ("0", 0.0), ("86400", 86_400.0)]
-    + [("Sun, 01 Nov 2026 12:00:30 GMT", 30.0), ("Sun, 01 Nov 2026 11:00:00 GMT", 0.0)],
+    [
+        ("12", 12.0),
+        ("1.5", 1.5),
+        (" 3 ", 3.0),
+        ("0", 0.0),
+        ("86400", 86_400.0),
+        ("Sun, 01 Nov 2026 12:00:30 GMT", 30.0),
+        ("Sun, 01 Nov 2026 11:00:00 GMT", 0.0),
+    ],
 )
 def test_retry_after_is_seconds_or_a_date_and_never_negative(text: str, seconds: float) -> None:
     """A date in the past means now."""
@@ -51,9 +58,19 @@ def test_a_date_is_read_by_the_services_own_clock() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("6m0s", 360.0), ("1m30s", 90.0), ("20ms", 0.02), ("8.64s", 8.64), ("1h2m", 3_720.0), ("4", 4.0), ("1d", 86_400.0)]
-    + [("2026-11-01T12:00:05Z", 5.0), ("2026-11-01T11:00:00", 0.0), (str(int(NOW.timestamp()) + 9), 9.0)]
-    + [(str((int(NOW.timestamp()) + 9) * 1000), 9.0)],
+    [
+        ("6m0s", 360.0),
+        ("1m30s", 90.0),
+        ("20ms", 0.02),
+        ("8.64s", 8.64),
+        ("1h2m", 3_720.0),
+        ("4", 4.0),
+        ("1d", 86_400.0),
+        ("2026-11-01T12:00:05Z", 5.0),
+        ("2026-11-01T11:00:00", 0.0),
+        (str(int(NOW.timestamp()) + 9), 9.0),
+        (str((int(NOW.timestamp()) + 9) * 1000), 9.0),
+    ],
 )
 def test_reset_headers_are_durations_epochs_or_instants(text: str, seconds: float) -> None:
     """Every service writes its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -17,9 +18,7 @@ from llmbatch.scaffold import create_experiment
 
 
 def namespace(path: Path) -> dict[str, object]:
-    names: dict[str, object] = {"__name__": path.stem, "__file__": str(path)}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
-    return names
+    return runpy.run_path(str(path))
 
 
 def test_a_new_experiment_is_four_files(tmp_path: Path) -> None:

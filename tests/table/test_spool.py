@@ -105,7 +105,8 @@ def test_the_dtype_of_a_column_is_the_union_over_its_cells(cells: list[Cell], dt
 def test_unlike_cells_make_the_whole_column_json_text_and_it_is_named(tmp_path: Path) -> None:
     """No value of a mixed column is lost, and every one tells its type."""
     with Spool(tmp_path) as spool:
-        for index, cell in enumerate(["1", 1, True, math.nan, None, [1], {"k": 1}]):
+        cells: list[Any] = ["1", 1, True, math.nan, None, [1], {"k": 1}]
+        for index, cell in enumerate(cells):
             spool.add(index, {"x": cell, "y": index})
         table = pl.concat(spool.iter_chunks())
 
@@ -213,7 +214,7 @@ with Spool(Path(sys.argv[1])) as spool:
 
 def test_the_parquet_file_is_the_same_bytes_for_any_completion_order(tmp_path: Path) -> None:
     """Shuffled completion, 20,000 rows in two row groups, lists, nulls and NaN."""
-    rows = [
+    rows: list[Row] = [
         {
             "id": f"s{i}",
             "steps": ["a", str(i)],

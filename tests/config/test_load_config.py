@@ -1,0 +1,155 @@
+"""Where settings come from, and that a mistake in them is named with its file, line and nearest name."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+
+from llmbatch.config import Config, Secret, load_config, resolve_model
+from llmbatch.errors import ConfigError
+
+KEY = "sk-test-0123456789abcdef"
+
+
+def write(folder: Path, text: str, name: str = "llmbatch.toml") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    return folder
+
+
+def load(folder: Path, text: str, environ: dict[str, str] | None = None) -> Config:
+    return load_config(write(folder, text), environ or {})
+
+
+def test_the_documented_file_gives_what_it_says(tmp_path: Path) -> None:
+    """The example of the API page, field by field."""
+    text = """
+model = "local/qwen"
+concurrency = 64
+[endpoints.local]
+base_url = "http://127.0.0.1:8080/v1/"
+models.qwen = { name = "qwen2.5-coder-1.5b-instruct" }
+[endpoints.openai]
+rpm = 500
+tpm = 200_000
+models."gpt-4o-mini" = { usd_per_million_in = 0.15, usd_per_million_out = 0.60 }
+[profiles.pilot]
+limit = 50
+budget_usd = 1.0
+"""
+
+    config = load(tmp_path, text)
+
+    assert (config.root, config.source) == (tmp_path, tmp_path / "llmbatch.toml")
+    assert (config.model, config.concurrency, config.max_retries) == ("local/qwen", 64, 5)
+    assert config.endpoints["local"].base_url == "http://127.0.0.1:8080/v1"
+    assert config.endpoints["local"].key_env is None
+    assert (config.endpoints["openai"].rpm, config.endpoints["openai"].tpm) == (500, 200_000)
+    assert config.endpoints["openai"].base_url == "https://api.openai.com/v1"
+    assert config.endpoints["openai"].models["gpt-4o-mini"].usd_per_million_out == 0.60
+    assert config.profiles["pilot"] == {"limit": 50, "budget_usd": 1.0}
+
+
+def test_the_nearest_folder_upwards_is_the_project_and_its_own_file_wins(tmp_path: Path) -> None:
+    """llmbatch.toml wins over pyproject.toml in the same folder, a nearer folder over a farther one."""
+    write(tmp_path, "concurrency = 1")
+    nearer = write(tmp_path / "a", "[tool.llmbatch]\nconcurrency = 2", "pyproject.toml")
+    deep = nearer / "experiments" / "x"
+    deep.mkdir(parents=True)
+    (deep / "x.py").touch()
+
+    shared = load_config(deep / "x.py", {})
+    write(nearer, "concurrency = 3")
+    own = load_config(deep, {})
+
+    assert (shared.root, shared.concurrency) == (nearer, 2)
+    assert (own.root, own.concurrency, own.source) == (nearer, 3, nearer / "llmbatch.toml")
+
+
+def test_a_pyproject_without_a_table_is_the_root_and_no_source(tmp_path: Path) -> None:
+    """Every project of others has one; it still tells where paths begin."""
+    write(tmp_path, "[project]\nname = 'x'", "pyproject.toml")
+
+    config = load_config(tmp_path, {})
+
+    assert (config.root, config.source, config.concurrency) == (tmp_path, None, 64)
+    assert {"openai", "deepseek", "openrouter", "ollama"} == set(config.endpoints)
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "line", "fix"),
+    [
+        ('modle = "x"', "modle is not a setting", 1, "write `model`"),
+        ("[endpoints.openai]\nrmp = 1", "endpoints.openai.rmp is not a setting", 2, "write `rpm`"),
+        ("[endpoints.openai]\nmodels.a.nam = 'x'", "endpoints.openai.models.a.nam is not", 2, "write `name`"),
+        ('concurrency = "many"', "concurrency is text, not a whole number", 1, "give a whole number"),
+        ("concurrency = true", "concurrency is true or false, not a whole number", 1, "give a whole number"),
+        ("concurrency = 0", "concurrency is 0", 1, "1 or more"),
+        ("endpoints = 3", "endpoints is a whole number, not a table", 1, "give a table"),
+        ("[endpoints.x]\nrpm = 1", "endpoints.x.base_url is missing", None, "base_url ="),
+        ("[endpoints.x]\nbase_url = 'ftp://h'", "endpoints.x.base_url is no http", 2, "https://host/v1"),
+        ("[endpoints.x]\nbase_url = 'http://u:p@h/v1'", "holds a user or password", 2, "key_env"),
+        ("[endpoints.x]\nbase_url = 'http://h/v1?key=1'", "has a query", 2, "before the ?"),
+        ("[endpoints.openai]\ntimeout_seconds = inf", "timeout_seconds is inf", 2, "above 0"),
+        ("[endpoints.openai]\nstructured = 'json-schema'", "structured is 'json-schema'", 2, '"json_schema"'),
+        ("[endpoints.openai]\nheaders.X-Api-Key = 'a'", "is a credential", 2, "key_env"),
+        ("[endpoints.openai]\ndefaults.messages = []", "defaults.messages is not a default", 2, "remove it"),
+        ("[endpoints.openai]\nmodels.a = { usd_per_million_in = -1 }", "usd_per_million_in is -1", 2, "0 or more"),
+        ("a = = 1", "not TOML", 1, "correct the line"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_its_fix(
+    tmp_path: Path, text: str, what: str, line: int | None, fix: str
+) -> None:
+    """An unknown key is a spelling mistake until shown otherwise; a value of the wrong type is never guessed at."""
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+
+    file = tmp_path / "llmbatch.toml"
+    assert what in caught.value.what
+    assert caught.value.place == (f"{file}:{line}" if line else str(file))
+    assert fix in list(caught.value.details.values())[-1]
+
+
+def test_keys_come_from_the_environment_given_and_are_never_shown(tmp_path: Path) -> None:
+    """No repr, format or pickle of anything that holds a key shows it."""
+    config = load(tmp_path, "", {"OPENAI_API_KEY": KEY, "DEEPSEEK_API_KEY": ""})
+    model = resolve_model(config, "openai/gpt-4o-mini")
+
+    assert model.wire_headers()["authorization"] == f"Bearer {KEY}"
+    assert KEY not in f"{config!r} {config} {model!r} {model} {config.keys} {model.key} {model.key_headers}"
+    with pytest.raises(TypeError):
+        pickle.dumps(model.key)
+    with pytest.raises(TypeError):
+        copy.deepcopy(Secret(KEY))
+
+
+def test_secrets_are_the_values_of_all_key_variables_that_are_set(tmp_path: Path) -> None:
+    """What the cassette scrubs; an empty variable is a missing one."""
+    config = load(tmp_path, "[endpoints.x]\nbase_url = 'http://h'\nkey_env = 'X_KEY'")
+
+    environ = {"OPENAI_API_KEY": KEY, "DEEPSEEK_API_KEY": "", "X_KEY": "local-key", "OTHER_KEY": "no"}
+    assert config.secrets(environ) == ["local-key", KEY]
+
+
+def test_a_header_that_holds_a_key_is_refused_without_showing_it(tmp_path: Path) -> None:
+    """Headers are stored in the cassette."""
+    with pytest.raises(ConfigError, match="holds the value of a key variable") as caught:
+        load(tmp_path, f"[endpoints.openai]\nheaders.x-gateway = 'pre-{KEY}'", {"OPENAI_API_KEY": KEY})
+
+    assert KEY not in caught.value.report()
+
+
+def test_openai_base_url_of_the_environment_gives_way_to_the_file(tmp_path: Path) -> None:
+    """The file is what is shared and reviewed."""
+    environ = {"OPENAI_BASE_URL": "http://proxy/v1/"}
+
+    from_environment = load(tmp_path, "", environ)
+    from_file = load(tmp_path, "[endpoints.openai]\nbase_url = 'http://mine/v1'", environ)
+
+    assert from_environment.endpoints["openai"].base_url == "http://proxy/v1"
+    assert from_file.endpoints["openai"].base_url == "http://mine/v1"
+    assert from_file.endpoints["openai"].key_env == "OPENAI_API_KEY"
