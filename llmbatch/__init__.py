@@ -6,8 +6,6 @@ The public names, loaded when first used (PEP 562): importing llmbatch loads no 
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from llmbatch.experiment.ask import Ask, Model
     from llmbatch.experiment.parameter import param, parametrize
     from llmbatch.experiment.words import Task, table, task
-    from llmbatch.run import Run, arun, run
+    from llmbatch.invocation import Run, arun, run
 
     __version__: str
 
@@ -46,12 +44,12 @@ _ROOM_OF_NAME = {
     "Cassette": "llmbatch.cassette.public",
     "LlmbatchError": "llmbatch.errors",
     "Model": "llmbatch.experiment.ask",
-    "Run": "llmbatch.run",
+    "Run": "llmbatch.invocation",
     "Task": "llmbatch.experiment.words",
-    "arun": "llmbatch.run",
+    "arun": "llmbatch.invocation",
     "param": "llmbatch.experiment.parameter",
     "parametrize": "llmbatch.experiment.parameter",
-    "run": "llmbatch.run",
+    "run": "llmbatch.invocation",
     "table": "llmbatch.experiment.words",
     "task": "llmbatch.experiment.words",
 }
@@ -78,20 +76,6 @@ def _version() -> str:
         return metadata.version("llmbatch")
     except metadata.PackageNotFoundError:  # a source tree on the path
         return "0+source"
-
-
-class _Package(ModuleType):
-    """Keeps the word `run` a function and `table` a decorator when the rooms of those names are imported.
-
-    Python binds each imported submodule in its package, over whatever has that name there.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _ROOM_OF_NAME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -62,6 +62,11 @@ class LlmbatchError(Exception):
         """Return the whole message, the name of the error first."""
         return f"{type(self).__name__}: {self}"
 
+    def line(self) -> str:
+        """Return the name of the error, what happened and the fix in one line, as a row keeps it."""
+        fix = self.details.get("fix")
+        return f"{type(self).__name__}: {self.what}" + (f" (fix: {fix})" if fix else "")
+
 
 class AuthorError(LlmbatchError):
     """Something the author of the experiment puts right."""

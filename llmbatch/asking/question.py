@@ -108,25 +108,14 @@ def word(arguments: Arguments, template: Template, model: ResolvedModel, withhel
     if mode != "json_schema" and shape.instruction:
         last = messages[-1]
         messages = [*messages[:-1], {**last, "content": f"{last['content']}\n\n{shape.instruction}"}]
-    return _with_body(messages, shape, mode, model, response_format, arguments.options)
+    options = arguments.options
+    asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
+    parameters = resolve_parameters(model.defaults, {**asked, **(options.get("extra_body") or {})})
+    wire = chat_body(model.name, messages, parameters, response_format)
+    return Wording(wire, shape, mode, messages, parameters)
 
 
 def reword(question: Question, messages: list[dict[str, Any]]) -> bytes:
     """Return the body of the same question with other messages, for a re-ask."""
     response_format = question.shape.response_format(question.mode)
     return chat_body(question.model.name, messages, question.parameters, response_format)
-
-
-def _with_body(
-    messages: list[dict[str, Any]],
-    shape: Shape[Any],
-    mode: StructuredMode,
-    model: ResolvedModel,
-    response_format: Mapping[str, Any] | None,
-    options: Mapping[str, Any],
-) -> Wording:
-    asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
-    asked.update(options.get("extra_body") or {})
-    parameters = resolve_parameters(model.defaults, asked)
-    wire = chat_body(model.name, messages, parameters, response_format)
-    return Wording(wire, shape, mode, messages, parameters)

@@ -28,6 +28,7 @@ _RESPONSE_HEADERS = frozenset(
         "retry-after-ms",
         "x-should-retry",
         "openai-processing-ms",
+        "location",  # without it a redirect cannot be followed again; scrubbed as any URL
     }
 )
 _RESPONSE_PREFIX = "x-ratelimit-"
@@ -46,7 +47,10 @@ _CREDENTIALS = frozenset(
     }
 )
 _CREDENTIAL_PREFIX = "x-amz-"
-_SECRET_PARAMETERS = frozenset({"key", "api_key", "token", "sig", "signature", "access_token", "code"})
+_SECRET_PARAMETERS = frozenset(
+    {"key", "api_key", "token", "sig", "signature", "access_token", "code"}
+    | {"x-amz-signature", "x-amz-credential", "x-amz-security-token", "x-goog-signature", "x-goog-credential"}
+)
 _SPLIT_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
 
 _REMEMBERED = 256
@@ -116,7 +120,8 @@ class Scrubber:
     def response_headers(self, headers: RawHeaders) -> dict[str, tuple[str, ...]]:
         """Return the headers that are allowed in a recording, in the order received."""
         return {
-            name: tuple(self.text(value) for value in values) for name, values in _lowered(headers, _is_response_header)
+            name: tuple(self.url(value) if name == "location" else self.text(value) for value in values)
+            for name, values in _lowered(headers, _is_response_header)
         }
 
     def holds_secret(self, line: bytes) -> bool:

@@ -6,7 +6,7 @@ import argparse
 from typing import NoReturn
 
 from llmbatch.errors import UsageError
-from llmbatch.run.options import FORMATS, MODES
+from llmbatch.invocation.options import FORMATS, MODES
 
 EXIT_CODES = """exit codes:
   0  fine                                  4  usage, configuration, lock or experiment error

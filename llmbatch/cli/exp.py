@@ -10,12 +10,12 @@ from typing import Any
 from llmbatch.collect import collect, parse_target
 from llmbatch.collect.target import Selector
 from llmbatch.errors import ExitCode, UsageError
+from llmbatch.invocation.options import settings_of
+from llmbatch.invocation.result import Run
+from llmbatch.invocation.steps import Prepared, execute, prepare
 from llmbatch.report.progress import open_progress
 from llmbatch.report.safe import safe
 from llmbatch.report.terminal import print_tables
-from llmbatch.run.options import settings_of
-from llmbatch.run.result import Run
-from llmbatch.run.steps import Prepared, execute, prepare
 from llmbatch.runner.counters import Counters
 
 
@@ -23,8 +23,7 @@ async def run_exp(options: Mapping[str, Any], environ: Mapping[str, str]) -> int
     """Run what the targets name and return the exit code: the first that is not 0. Raises LlmbatchError."""
     settings = settings_of(_settings(options))
     prepared = [
-        prepare(collect(path), selectors, settings, environ)
-        for path, selectors in _by_file(options["targets"]).items()
+        prepare(collect(path), selectors, settings, environ) for path, selectors in _by_file(options["targets"]).items()
     ]
     if options["collect_only"]:
         return _list(prepared)
@@ -89,4 +88,3 @@ def _shown(path: Path) -> str:
     """Return the path as short as it is clear."""
     here = Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
-

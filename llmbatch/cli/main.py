@@ -67,4 +67,3 @@ def _new(name: str, folder: Path) -> int:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
-

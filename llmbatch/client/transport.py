@@ -18,7 +18,7 @@ from llmbatch.client.proxy import proxy_of
 LARGEST_REPLY_BYTES = 64 * 1024 * 1024
 
 
-class ReplyTooLarge(Exception):  # noqa: N818  named as the failure category it becomes
+class ReplyTooLarge(Exception):
     """A reply went over the limit; nothing of it is kept. The rules for exceptions know it by its name."""
 
 

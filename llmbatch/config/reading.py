@@ -116,8 +116,7 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
         key_env=section.take_text("key_env", start.key_env) or None,
         headers=_headers(section),
         timeout_seconds=section.take_number("timeout_seconds") or start.timeout_seconds,
-        connect_timeout_seconds=section.take_number("connect_timeout_seconds")
-        or start.connect_timeout_seconds,
+        connect_timeout_seconds=section.take_number("connect_timeout_seconds") or start.connect_timeout_seconds,
         structured=_structured(section) or start.structured,
         defaults=_defaults(section),
         concurrency=section.take_count("concurrency"),
@@ -162,9 +161,7 @@ def _headers(section: Section) -> Mapping[str, str]:
             or not value.isprintable()
             or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name)
         ):
-            section.refuse(
-                f"headers.{name}", "is not a header with one line of text", fix="give a name and a text"
-            )
+            section.refuse(f"headers.{name}", "is not a header with one line of text", fix="give a name and a text")
         if _CREDENTIAL_HEADERS.fullmatch(name):
             section.refuse(
                 f"headers.{name}",
@@ -194,9 +191,7 @@ def _checked_url(text: str, key_path: str, *, place: str) -> str:
             fix="remove what is before the @; use key_env",
         )
     if parts.query or parts.fragment or "?" in text or "#" in text:
-        raise ConfigError(
-            f"{key_path} has a query or fragment", place=place, fix="cut the URL before the ? or #"
-        )
+        raise ConfigError(f"{key_path} has a query or fragment", place=place, fix="cut the URL before the ? or #")
     return text.rstrip("/")
 
 

@@ -51,9 +51,7 @@ class Section:
     path: tuple[str, ...] = ()
     known: list[str] = field(default_factory=list)
 
-    def take_text(
-        self, name: str, default: str | None = None, *, choices: tuple[str, ...] = ()
-    ) -> str | None:
+    def take_text(self, name: str, default: str | None = None, *, choices: tuple[str, ...] = ()) -> str | None:
         """Return a text; with `choices` only one of them."""
         value = self._take(name)
         if value is None:
@@ -117,9 +115,7 @@ class Section:
             if name not in self.known:
                 near = difflib.get_close_matches(name, self.known, n=1)
                 known = ", ".join(sorted(self.known))
-                self.refuse(
-                    name, "is not a setting", known=known, fix=f"write `{near[0]}`" if near else "remove it"
-                )
+                self.refuse(name, "is not a setting", known=known, fix=f"write `{near[0]}`" if near else "remove it")
 
     def refuse(self, name: str, what: str, **details: str) -> NoReturn:
         """Raise ConfigError about one key."""

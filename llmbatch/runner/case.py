@@ -59,7 +59,7 @@ class CaseRunner:
         """Return the case's row; raises only what must end the run."""
         if case.sample.error is not None:
             self.run_log.write("sample_error", case=case.id, message=case.sample.error.message)
-            return Done(build_row(case, None, None, {}, case.sample.error, None), case.sample.error, None)
+            return Done(build_row(case, failure=case.sample.error), case.sample.error, None)
         context = CaseContext(case.id, case.repeat)
         token = current_case.set(context)
         try:
@@ -80,26 +80,25 @@ class CaseRunner:
 
     def not_run(self, case: Case) -> Done:
         """Return the row of a case that was never started."""
-        return Done(build_row(case, None, None, {}, NOT_RUN, None), NOT_RUN, None)
+        return Done(build_row(case, failure=NOT_RUN), NOT_RUN, None)
 
     async def _run_in(self, context: CaseContext, case: Case) -> Done:
         ask = self._bind(context, case)
-        answer: Answer[Any] | None = None
-        columns: dict[str, Any] = {}
         try:
             returned = await self._call_task(case, ask)
-            answer = _answer_spoken_of(returned, ask)
-            columns = columns_of_return(returned)
+            answer, columns = _answer_spoken_of(returned, ask), columns_of_return(returned)
             failure = _failure_of_return(returned)
-            row = build_row(case, context, answer, columns, failure, _cost(context))
+            row = build_row(
+                case, failure=failure, context=context, answer=answer, columns=columns, cost_usd=_cost(context)
+            )
         except FATAL:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one case's exception is that case's row
             failure = _failure_of_exception(error, context)
-            answer = _answer_spoken_of(None, ask)
             if failure.kind is FailureKind.TASK_ERROR:
                 self.run_log.write_exception("task_error", error, case=case.id)
-            row = build_row(case, context, answer, {}, failure, _cost(context))
+            answer = _answer_spoken_of(None, ask)
+            row = build_row(case, failure=failure, context=context, answer=answer, cost_usd=_cost(context))
         if failure is not None and failure.kind is not FailureKind.TASK_ERROR:
             self.run_log.write("failure", case=case.id, kind=str(failure.kind), message=failure.message)
         return Done(row, failure, context)
@@ -159,6 +158,8 @@ def _failure_of_return(returned: object) -> Failure | None:
 
 
 def _failure_of_exception(error: Exception, context: CaseContext) -> Failure:
+    while isinstance(error, ExceptionGroup):  # a TaskGroup's; the first of its errors is what happened
+        error = error.exceptions[0]
     if isinstance(error, AnswerError):
         return Failure(FailureKind(error.kind), error.what, type(error).__name__)
     if isinstance(error, NoAnswerRecorded):
@@ -168,8 +169,8 @@ def _failure_of_exception(error: Exception, context: CaseContext) -> Failure:
     if context.failures and not isinstance(error, LlmbatchError):
         # the exception of an SDK over a reply that the service's failure explains
         return context.failures[-1]
-    message = error.what if isinstance(error, LlmbatchError) else str(error)
-    return Failure(FailureKind.TASK_ERROR, f"{type(error).__name__}: {message}", type(error).__name__)
+    message = error.line() if isinstance(error, LlmbatchError) else f"{type(error).__name__}: {error}"
+    return Failure(FailureKind.TASK_ERROR, message, type(error).__name__)
 
 
 def _cost(context: CaseContext) -> float | None:

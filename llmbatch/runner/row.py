@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -42,11 +43,12 @@ def columns_of_return(value: object) -> dict[str, Any]:
 
 def build_row(
     case: Case,
-    context: CaseContext | None,
-    answer: Answer[Any] | None,
-    columns: Mapping[str, Any],
+    *,
     failure: Failure | None,
-    cost_usd: float | None,
+    context: CaseContext | None = None,
+    answer: Answer[Any] | None = None,
+    columns: Mapping[str, Any] = MappingProxyType({}),
+    cost_usd: float | None = None,
 ) -> dict[str, Any]:
     """Return the row of a case.
 

@@ -466,7 +466,6 @@ async def test_aiohttp_raises_for_status_of_the_response_it_returns(server: Orig
     assert recorded == 1
 
 
-@pytest.mark.xfail(reason="`location` is not among the stored response headers")
 @pytest.mark.parametrize("library", ["httpx2", "aiohttp", "requests"])
 async def test_redirects_are_followed_in_a_replay(library: str, server: Origin, tape: Tape) -> None:
     """Each step is an interaction of its own."""

@@ -21,8 +21,6 @@ COMMANDS = {
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_whole_repository_passes(name: str) -> None:
     """One command checks everything: these run as tests, so that pytest alone says whether a change may land."""
-    finished = subprocess.run(
-        COMMANDS[name], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False
-    )
+    finished = subprocess.run(COMMANDS[name], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
 
     assert finished.returncode == 0, finished.stdout + finished.stderr

@@ -48,19 +48,11 @@ def test_every_public_name_is_there(name: str) -> None:
     assert isinstance(value, str) if name == "__version__" else callable(value)
 
 
-def test_a_room_does_not_take_the_place_of_the_word_of_its_name() -> None:
-    """Importing llmbatch.table binds the room in the package; the decorator stays what `table` means."""
-    script = (
-        "import llmbatch.table.columns\n"
-        "import llmbatch\n"
-        "from llmbatch import table\n"
-        "from llmbatch.table import columns\n"
-        "print(table.__module__, llmbatch.table.__module__, columns.__name__)"
-    )
+def test_no_room_has_the_name_of_a_public_word() -> None:
+    """Python binds an imported submodule in its package, over whatever has that name there."""
+    rooms = {path.stem for path in Path(llmbatch.__file__).parent.iterdir()}
 
-    printed = output_of(script)
-
-    assert printed == "llmbatch.experiment.words llmbatch.experiment.words llmbatch.table.columns"
+    assert rooms.isdisjoint(llmbatch.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

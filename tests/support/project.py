@@ -19,7 +19,7 @@ import polars as pl
 
 KEY_VARIABLE = "LLMBATCH_TEST_KEY"
 
-EXPERIMENT = '''
+EXPERIMENT = """
 from typing import Any, Literal
 from pydantic import BaseModel
 from llmbatch import Answer, Ask, parametrize, task
@@ -32,7 +32,7 @@ class Verdict(BaseModel):
 @parametrize("model", ["service/model-a", "service/model-b"])
 async def classify(sample: dict[str, Any], ask: Ask) -> Answer[Verdict]:
     return await ask(Verdict, "classify.md", sample)
-'''
+"""
 
 PROMPT = "Why was this commit made?\n\n{message}\n"
 
@@ -107,9 +107,7 @@ class Project:
 
     def run_folders(self) -> list[Path]:
         """Return the folders of the runs so far, the oldest first."""
-        return sorted(
-            (self.root / "results" / "study").iterdir(), key=lambda path: (len(path.name) > 20, path.name)
-        )
+        return sorted((self.root / "results" / "study").iterdir(), key=lambda path: (len(path.name) > 20, path.name))
 
     def rows_file(self) -> Path:
         """Return the Parquet file of the newest run."""

@@ -13,7 +13,7 @@ import vcr
 
 import llmbatch
 from llmbatch.cassette.store import Store
-from llmbatch.table.write import VOLATILE_COLUMNS, frame_digest
+from llmbatch.tables.write import VOLATILE_COLUMNS, frame_digest
 from tests.support.fault_server import FaultServer
 from tests.support.project import Project, commits
 
@@ -37,7 +37,7 @@ def test_replays_give_the_same_bytes_at_any_concurrency_with_the_server_gone(
     replays = [project.exp("--offline", "--concurrency", text) for text in ("1", "64")]
     contents = {(folder / "rows.parquet").read_bytes() for folder in project.run_folders()}
 
-    assert [0, 0, 0] == [recorded.code, *(replay.code for replay in replays)], recorded.err
+    assert [recorded.code, *(replay.code for replay in replays)] == [0, 0, 0], recorded.err
     assert {first} == contents
     assert "0 paid, 120 from the cassette, 0 failed" in replays[0].err
 
@@ -69,7 +69,7 @@ def test_a_sample_then_the_whole_then_a_row_on_top_ask_each_question_once(
     finished = project.exp()
 
     truth = server.truth()
-    assert (20, 82, 82) == (after_sample, truth["calls"], truth["answered"])
+    assert (after_sample, truth["calls"], truth["answered"]) == (20, 82, 82)
     assert {1} == set(truth["per_key"].values())
     assert "2 paid, 80 from the cassette" in finished.err
 
@@ -77,7 +77,7 @@ def test_a_sample_then_the_whole_then_a_row_on_top_ask_each_question_once(
 def test_editing_a_prompt_asks_again_only_what_changed(project: Project, server: FaultServer) -> None:
     """The key is what is on the wire, so a prompt of another task stays recorded."""
     project.write_experiment(
-        project_text := '''
+        project_text := """
 from llmbatch import Ask, parametrize, task
 
 @task(samples="data/commits.jsonl", truth="label", id="id")
@@ -85,7 +85,7 @@ from llmbatch import Ask, parametrize, task
 @parametrize("prompt", ["one.md", "two.md"])
 async def classify(sample, ask: Ask, prompt: str):
     return await ask(prompt, sample)
-'''
+"""
     )
     project.write_samples(commits(5))
     project.write_prompt("One: {message}", "one.md")
@@ -96,7 +96,7 @@ async def classify(sample, ask: Ask, prompt: str):
     project.write_experiment(project_text.replace("return await ask(prompt, sample)", PARSER_EDITED))
     parsed = project.exp()
 
-    assert 15 == server.truth()["calls"]
+    assert server.truth()["calls"] == 15
     assert "5 paid, 5 from the cassette" in edited.err
     assert "0 paid, 10 from the cassette" in parsed.err
 
@@ -109,14 +109,14 @@ def test_repeats_at_a_temperature_are_draws_of_their_own_and_replay_to_their_own
 ) -> None:
     """Three repeats are three answers, and each goes back to its own row whatever the concurrency."""
     project.write_experiment(
-        '''
+        """
 from llmbatch import Ask, parametrize, task
 
 @task(samples="data/commits.jsonl", id="id")
 @parametrize("model", ["service/model-a"])
 async def say(sample, ask: Ask):
     return await ask("Say: {message}", sample, temperature=1.0)
-'''
+"""
     )
     project.write_samples(commits(12))
     project.exp("--repeat", "3", "--concurrency", "8")
@@ -126,11 +126,11 @@ async def say(sample, ask: Ask):
     replayed = project.rows()
 
     assert recorded.equals(replayed)
-    assert [3] * 12 == recorded.group_by("id", maintain_order=True).agg(pl.col("answer").n_unique())["answer"].to_list()
+    assert recorded.group_by("id", maintain_order=True).agg(pl.col("answer").n_unique())["answer"].to_list() == [3] * 12
     assert {1.0} == set(recorded["llmbatch_parameters"].str.json_path_match("$.top_p").cast(pl.Float64))
 
 
-SEVERAL_ASKS = '''
+SEVERAL_ASKS = """
 import asyncio
 from llmbatch import Ask, parametrize, task
 
@@ -149,7 +149,7 @@ async def several(sample, ask: Ask, style: str):
             tasks = [group.create_task(put()) for _ in range(3)]
         answers = [task.result() for task in tasks]
     return {f"draw{number}": answer.value for number, answer in enumerate(answers)}
-'''
+"""
 
 
 def test_several_equal_asks_of_a_case_replay_each_to_its_own_place(project: Project, server: FaultServer) -> None:
@@ -163,17 +163,17 @@ def test_several_equal_asks_of_a_case_replay_each_to_its_own_place(project: Proj
 
     styles = [recorded.filter(pl.col("llmbatch_style") == style) for style in ("sequence", "gather", "group")]
     draws = [frame.select("draw0", "draw1", "draw2") for frame in styles]
-    assert (0, 0) == (finished.code, replayed.code), finished.err
+    assert (finished.code, replayed.code) == (0, 0), finished.err
     assert recorded.equals(project.rows())
     assert draws[0].equals(draws[1])
     assert draws[0].equals(draws[2])
-    assert 3 == draws[0].transpose().n_unique()
+    assert draws[0].transpose().n_unique() == 3
 
 
 def test_equal_asks_of_two_branches_are_an_error_that_names_draw(project: Project) -> None:
     """Nothing but timing would tell such draws apart, and a replay has another timing."""
     project.write_experiment(
-        '''
+        """
 import asyncio
 from llmbatch import Ask, parametrize, task
 
@@ -186,14 +186,14 @@ async def branches(sample, ask: Ask, given: bool):
         return (await ask("Say: {message}", sample, temperature=1.0, **options)).value
     one, two = await asyncio.gather(branch(0), branch(1))
     return {"one": one, "two": two}
-'''
+"""
     )
     project.write_samples(commits(2))
     finished = project.exp()
     rows = project.rows()
 
-    assert 1 == finished.code
-    assert ["task_error"] * 2 + ["ok"] * 2 == rows["llmbatch_status"].to_list()
+    assert finished.code == 1
+    assert rows["llmbatch_status"].to_list() == ["task_error"] * 2 + ["ok"] * 2
     assert all("draw=" in text for text in rows["llmbatch_error"][:2])
 
 
@@ -232,7 +232,7 @@ async def test_run_works_under_a_running_loop_and_arun_is_the_same(
     replayed = await llmbatch.arun(target, record_mode="none")
     alone = await asyncio.to_thread(llmbatch.run, target, record_mode="none", limit=2)
 
-    assert (12, 0, 0) == (recorded.paid, replayed.paid, alone.paid)
+    assert (recorded.paid, replayed.paid, alone.paid) == (12, 0, 0)
     assert recorded.rows.equals(replayed.rows)
-    assert 4 == alone.rows.height
-    assert 6 == replayed.metric("accuracy", model="service/model-a").n
+    assert alone.rows.height == 4
+    assert replayed.metric("accuracy", model="service/model-a").n == 6

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from llmbatch.table.builtin import (
+from llmbatch.tables.builtin import (
     CALLS_SCHEMA,
     FAILURES_SCHEMA,
     NO_ANSWER,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from llmbatch.table.cells import BIGINT, FLOAT, JSON, MIXED, Cell, Kind, json_text
-from llmbatch.table.schema import Schema
+from llmbatch.tables.cells import BIGINT, FLOAT, JSON, MIXED, Cell, Kind, json_text
+from llmbatch.tables.schema import Schema
 
 if TYPE_CHECKING:
     import polars as pl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmbatch.errors import TaskError
-from llmbatch.table.columns import OWN_COLUMNS, VOLATILE_COLUMNS, own_columns
+from llmbatch.tables.columns import OWN_COLUMNS, VOLATILE_COLUMNS, own_columns
 
 
 def test_every_own_column_has_the_prefix_a_dtype_and_a_meaning() -> None:

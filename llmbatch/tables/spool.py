@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 import orjson
 
 from llmbatch.errors import DiskError, InternalError
-from llmbatch.table.cells import Cell, Kind
-from llmbatch.table.lines import frame_of, row_of
-from llmbatch.table.schema import Schema, SchemaUnion, normal_row
+from llmbatch.tables.cells import Cell, Kind
+from llmbatch.tables.lines import frame_of, row_of
+from llmbatch.tables.schema import Schema, SchemaUnion, normal_row
 
 if TYPE_CHECKING:
     import polars as pl

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from llmbatch.errors import DiskError, InternalError
-from llmbatch.table.cells import Cell
-from llmbatch.table.spool import Spool
-from llmbatch.table.write import write_rows
+from llmbatch.tables.cells import Cell
+from llmbatch.tables.spool import Spool
+from llmbatch.tables.write import write_rows
 
 Row = dict[str, Any]
 
@@ -197,7 +197,7 @@ def test_rows_are_not_held_in_memory(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from llmbatch.table.spool import Spool
+from llmbatch.tables.spool import Spool
 import tracemalloc
 tracemalloc.start()
 with Spool(Path(sys.argv[1])) as spool:

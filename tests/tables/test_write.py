@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmbatch.errors import DiskError
-from llmbatch.table.columns import OWN_COLUMNS
-from llmbatch.table.spool import Spool
-from llmbatch.table.write import VOLATILE_COLUMNS, frame_digest, write_frame, write_rows
+from llmbatch.tables.columns import OWN_COLUMNS
+from llmbatch.tables.spool import Spool
+from llmbatch.tables.write import VOLATILE_COLUMNS, frame_digest, write_frame, write_rows
 
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "steps": ["one", "two"], "p": 0.1, "n": 1, "ok": True},
@@ -113,8 +113,8 @@ def test_a_full_disk_is_a_disk_error_in_every_format(tmp_path: Path, form: str) 
 import os, resource, sys
 from pathlib import Path
 from llmbatch.errors import DiskError
-from llmbatch.table.spool import Spool
-from llmbatch.table.write import write_rows
+from llmbatch.tables.spool import Spool
+from llmbatch.tables.write import write_rows
 folder = Path(sys.argv[1])
 with Spool(folder) as spool:
     for index in range(500):
@@ -140,8 +140,8 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> Non
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from llmbatch.table.spool import Spool
-from llmbatch.table.write import write_rows
+from llmbatch.tables.spool import Spool
+from llmbatch.tables.write import write_rows
 with Spool(Path(sys.argv[1])) as spool:
     for index in range(17_000):
         spool.add(index, {"id": str(index), "p": index / 7, "steps": [str(index)]})

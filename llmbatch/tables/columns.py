@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmbatch.errors import TaskError
-from llmbatch.table.cells import FLOAT, INT, STR, Kind
+from llmbatch.tables.cells import FLOAT, INT, STR, Kind
 
 PREFIX = "llmbatch_"
 TRUTH = "truth"

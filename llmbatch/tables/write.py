@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Literal
 import orjson
 
 from llmbatch.errors import DiskError
-from llmbatch.table.columns import VOLATILE_COLUMNS
-from llmbatch.table.spool import Spool
+from llmbatch.tables.columns import VOLATILE_COLUMNS
+from llmbatch.tables.spool import Spool
 
 if TYPE_CHECKING:
     import polars as pl

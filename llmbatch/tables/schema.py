@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from llmbatch.errors import InternalError
-from llmbatch.table.cells import (
+from llmbatch.tables.cells import (
     BOOL,
     DECLARABLE,
     FLOAT,
@@ -29,7 +29,7 @@ from llmbatch.table.cells import (
     json_text,
     kind_of,
 )
-from llmbatch.table.columns import OWN_DTYPES
+from llmbatch.tables.columns import OWN_DTYPES
 
 if TYPE_CHECKING:
     import polars as pl

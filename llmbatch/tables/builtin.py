@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from llmbatch.call.failure import FailureKind
 from llmbatch.stats import wilson_interval
-from llmbatch.table.cells import FLOAT, INT, STR, Kind
-from llmbatch.table.columns import TRUTH
+from llmbatch.tables.cells import FLOAT, INT, STR, Kind
+from llmbatch.tables.columns import TRUTH
 
 if TYPE_CHECKING:
     import polars as pl

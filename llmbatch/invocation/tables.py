@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from llmbatch.errors import LlmbatchError, TaskError
 from llmbatch.experiment.words import TableDefinition
+from llmbatch.invocation.options import Format
 from llmbatch.plan import Plan, PlannedTask
-from llmbatch.run.options import Format
-from llmbatch.table.builtin import calls_and_cost, confusion, failures, prediction_column, summary
-from llmbatch.table.columns import PREFIX, TRUTH
-from llmbatch.table.spool import Spool
-from llmbatch.table.write import write_frame, write_rows
+from llmbatch.tables.builtin import calls_and_cost, confusion, failures, prediction_column, summary
+from llmbatch.tables.columns import PREFIX, TRUTH
+from llmbatch.tables.spool import Spool
+from llmbatch.tables.write import write_frame, write_rows
 
 if TYPE_CHECKING:
     import polars as pl

@@ -12,8 +12,8 @@ from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
 from llmbatch.config import Config, Endpoint, ModelSettings
 from llmbatch.errors import DiskError
+from llmbatch.invocation.mode import ChosenMode
 from llmbatch.plan import Plan
-from llmbatch.run.mode import ChosenMode
 
 PRICES = ("usd_per_million_in", "usd_per_million_out", "usd_per_million_cached_in")
 

@@ -11,17 +11,17 @@ from llmbatch.asking.asker import Asker
 from llmbatch.call.failure import FailureKind
 from llmbatch.cassette.store import Store
 from llmbatch.errors import AuthorError, ExitCode, LlmbatchError
+from llmbatch.invocation.interrupt import interruptible
+from llmbatch.invocation.live import Live
+from llmbatch.invocation.models import Clients, Models
 from llmbatch.plan import Case, Plan
 from llmbatch.prompt import Prompts
-from llmbatch.run.interrupt import interruptible
-from llmbatch.run.live import Live
-from llmbatch.run.models import Clients, Models
 from llmbatch.runner.case import CaseRunner, Done
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.log import RunLog
 from llmbatch.runner.pool import run_window
 from llmbatch.runner.stop import Stop
-from llmbatch.table.spool import Spool
+from llmbatch.tables.spool import Spool
 
 
 @dataclass(slots=True)

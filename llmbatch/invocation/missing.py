@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from llmbatch.config import ResolvedModel
 from llmbatch.errors import NoAnswerRecorded
-from llmbatch.run.mode import ChosenMode
+from llmbatch.invocation.mode import ChosenMode
 
 
 def missing_answers(

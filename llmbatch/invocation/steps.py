@@ -14,21 +14,21 @@ from llmbatch.collect.target import Selector
 from llmbatch.config import Config, load_config
 from llmbatch.errors import ExitCode
 from llmbatch.experiment.columns import declared_kinds
+from llmbatch.invocation.live import Live
+from llmbatch.invocation.missing import missing_answers
+from llmbatch.invocation.mode import ChosenMode, choose_mode
+from llmbatch.invocation.models import Models
+from llmbatch.invocation.opening import make_results_folder, make_store
+from llmbatch.invocation.options import Settings
+from llmbatch.invocation.result import Run
+from llmbatch.invocation.tables import Tables, write_tables
+from llmbatch.invocation.work import Work
 from llmbatch.plan import Plan, build_plan
-from llmbatch.run.live import Live
-from llmbatch.run.missing import missing_answers
-from llmbatch.run.mode import ChosenMode, choose_mode
-from llmbatch.run.models import Models
-from llmbatch.run.opening import make_results_folder, make_store
-from llmbatch.run.options import Settings
-from llmbatch.run.result import Run
-from llmbatch.run.tables import Tables, write_tables
-from llmbatch.run.work import Work
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.log import RunLog
 from llmbatch.runner.stop import Stop
 from llmbatch.samples import Selection
-from llmbatch.table.spool import Spool
+from llmbatch.tables.spool import Spool
 
 CASES_PER_SLOT = 4
 """How many cases may be in flight for each HTTP attempt, so that a slot never waits for a prompt."""

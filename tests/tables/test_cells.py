@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbatch.errors import TaskError
-from llmbatch.table.cells import MIXED, NULL, Cell, cell_of, join, kind_of
+from llmbatch.tables.cells import MIXED, NULL, Cell, cell_of, join, kind_of
 
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8)
 cells: st.SearchStrategy[Cell] = st.recursive(

@@ -14,10 +14,10 @@ from llmbatch.collect import collect, parse_target
 from llmbatch.collect.experiment import Experiment, experiment_of_task
 from llmbatch.collect.target import Selector
 from llmbatch.experiment.words import Task
+from llmbatch.invocation.options import RunOptions, settings_of
+from llmbatch.invocation.result import Metric, Run
+from llmbatch.invocation.steps import execute, prepare
 from llmbatch.report.progress import open_progress
-from llmbatch.run.options import RunOptions, settings_of
-from llmbatch.run.result import Metric, Run
-from llmbatch.run.steps import execute, prepare
 from llmbatch.runner.counters import Counters
 
 __all__ = ["Metric", "Run", "RunOptions", "arun", "run"]

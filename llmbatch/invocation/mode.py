@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from llmbatch.run.options import RecordMode, Settings
+from llmbatch.invocation.options import RecordMode, Settings
 
 
 class ChosenMode(NamedTuple):
