@@ -25,6 +25,16 @@ from llmbatch.parse.structured import reask_message
 from llmbatch.prompt import Prompts
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks: the case, its model, the fields that are withheld from prompts, and the samples' name for messages."""
+
+    case: CaseContext
+    model: ResolvedModel | None
+    withheld: frozenset[str] = frozenset()
+    source: str | None = None
+
+
 @dataclass(slots=True)
 class Asker:
     """What all asks of a run share.
@@ -39,17 +49,15 @@ class Asker:
     engine: Engine | None = None
     on_author_error: Callable[[AuthorError], None] = field(default=lambda error: None)
 
-    def prepare(
-        self, arguments: Arguments, case: CaseContext, model: ResolvedModel, withheld: frozenset[str]
-    ) -> Question:
+    def prepare(self, arguments: Arguments, asking: Asking, model: ResolvedModel) -> Question:
         """Render, build the body, and take the next draw of that question within the case."""
         try:
             template = self.prompts.get(arguments.prompt, verbatim=arguments.fields is None)
-            wording = word(arguments, template, model, withheld)
+            wording = word(arguments, template, model, asking.withheld, asking.source)
         except (PromptError, TaskError) as error:
             self.on_author_error(error)
             raise
-        call = self._call(wording.wire, model, case, arguments.options.get("draw"))
+        call = self._call(wording.wire, model, asking.case, arguments.options.get("draw"))
         return _question(wording, call, model, template.fingerprint, int(arguments.options.get("reasks", 0)))
 
     async def put(self, question: Question, case: CaseContext) -> Answer[Any]:
@@ -115,19 +123,17 @@ class BoundAsk:
     `answers` are in the order in which the questions were put; None stands for one that is not there yet.
     """
 
-    __slots__ = ("_asker", "_case", "_model", "_withheld", "answers")
+    __slots__ = ("_asker", "_asking", "answers")
 
-    def __init__(self, asker: Asker, case: CaseContext, model: ResolvedModel | None, withheld: frozenset[str]) -> None:
+    def __init__(self, asker: Asker, asking: Asking) -> None:
         self._asker = asker
-        self._case = case
-        self._model = model
-        self._withheld = withheld
+        self._asking = asking
         self.answers: list[Answer[Any] | None] = []
 
     def __call__(self, *arguments: Any, **options: Any) -> Coroutine[Any, Any, Answer[Any]]:
         """Render and key the question now; the returned coroutine brings the answer."""
         read = read_arguments(arguments, options)
-        question = self._asker.prepare(read, self._case, self._choose(options), self._withheld)
+        question = self._asker.prepare(read, self._asking, self._choose(options))
         self.answers.append(None)
         return self._await(question, len(self.answers) - 1)
 
@@ -135,13 +141,13 @@ class BoundAsk:
         named = options.get("model")
         if named is not None:
             return self._asker.resolve(str(named))
-        if self._model is None:
+        if self._asking.model is None:
             raise TaskError(
                 "no model is given for this ask",
                 fix='add @parametrize("model", ["endpoint/name"]), or `model = "endpoint/name"` to the configuration',
             )
-        return self._model
+        return self._asking.model
 
     async def _await(self, question: Question, place: int) -> Answer[Any]:
-        answer = self.answers[place] = await self._asker.put(question, self._case)
+        answer = self.answers[place] = await self._asker.put(question, self._asking.case)
         return answer

@@ -96,11 +96,13 @@ class Wording:
     parameters: Mapping[str, Any]
 
 
-def word(arguments: Arguments, template: Template, model: ResolvedModel, withheld: frozenset[str]) -> Wording:
+def word(
+    arguments: Arguments, template: Template, model: ResolvedModel, withheld: frozenset[str], source: str | None = None
+) -> Wording:
     """Render the prompt and build the request body. Raises PromptError and TaskError, sends nothing."""
     shape = shape_of(arguments.shape)
     mode: StructuredMode = model.structured or "json_schema"
-    messages = template.render(arguments.fields or {}, withheld=withheld)
+    messages = template.render(arguments.fields or {}, withheld=withheld, source=source)
     after = arguments.options.get("after")
     if after is not None:
         messages = [*after.messages, *(turn for turn in messages if turn["role"] != "system")]

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from aiohttp import FormData, hdrs, payload
-from vcr.stubs import aiohttp_stubs  # type: ignore[import-untyped]
+from vcr.stubs import aiohttp_stubs
 
 from llmbatch.cassette.wire import Attempt, response_of
 

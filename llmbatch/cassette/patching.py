@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
-import vcr.patch  # type: ignore[import-untyped]
-import vcr.stubs  # type: ignore[import-untyped]
+import vcr.patch
+import vcr.stubs
 
 from llmbatch.cassette.wire import Attempt, response_of
 

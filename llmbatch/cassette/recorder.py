@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vcr.cassette import Cassette  # type: ignore[import-untyped]
-from vcr.record_mode import RecordMode  # type: ignore[import-untyped]
+from vcr.cassette import Cassette
+from vcr.record_mode import RecordMode
 
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +27,7 @@ class Metric(NamedTuple):
 class Run:
     """One run: its exit code, its folder under `results/`, its rows and its tables.
 
+    `variants` has the parametrised values of each (task, variant) by name.
     `paid`, `cached` and `failed` count interactions and cases of this invocation, so they differ between a
     recording and its replay while the rows do not. `message` says why a run ended early or what is missing.
     """
@@ -34,6 +35,7 @@ class Run:
     exit_code: int
     path: Path
     tables: Mapping[str, pl.DataFrame]
+    variants: Mapping[tuple[str, str], Mapping[str, object]] = field(default_factory=dict)
     paid: int = 0
     cached: int = 0
     failed: int = 0
@@ -59,25 +61,30 @@ class Run:
         return self.tables[name]
 
     def metric(self, name: str, /, **variant: object) -> Metric:
-        """Return a column of the summary for the one variant that matches the given values.
+        """Return a column of the summary for the one variant that has all the values given.
 
-        `metric("accuracy", model="local/qwen", prompt="bare.md")`. Raises UsageError when no variant or more
-        than one matches, naming them.
+        `metric("accuracy", model="local/qwen", prompt="bare.md")`; `task=` and `variant=` (its id) select as well.
+        Raises UsageError when no variant or more than one matches, naming them.
         """
-        import polars as pl  # noqa: PLC0415 - a replay that asks for no metric does not pay for it
-
-        matching = self.table("summary")
-        for parameter, value in variant.items():
-            column = parameter if parameter in matching.columns else f"llmbatch_{parameter}"
-            if column not in matching.columns:
-                raise UsageError(f"the summary has no column `{parameter}`", columns=", ".join(matching.columns))
-            matching = matching.filter(pl.col(column) == value)
-        if matching.height != 1 or name not in matching.columns:
+        matching = [row for row in self.table("summary").iter_rows(named=True) if self._has(row, variant)]
+        if len(matching) != 1 or matching[0].get(name) is None:
             raise UsageError(
-                f"{matching.height} variants match, and one is needed for `{name}`",
-                variants=", ".join(map(str, self.table("summary")["variant"].to_list())),
-                columns=", ".join(matching.columns),
-                fix="name the values of one variant",
+                f"{len(matching)} variants match, and `{name}` is wanted of one that has it",
+                variants="\n".join(f"{row['task']}[{row['variant']}]" for row in self.table("summary").to_dicts()),
+                columns=", ".join(self.table("summary").columns),
+                fix="name the values of one variant, and a column of the summary",
             )
-        row = matching.row(0, named=True)
-        return Metric(row[name], row.get(f"{name}_low"), row.get(f"{name}_high"), row["n"])
+        row = matching[0]
+        return Metric(row[name], row.get(f"{name}_low"), row.get(f"{name}_high"), row.get(_SCORED.get(name, "n"), 0))
+
+    def _has(self, row: Mapping[str, Any], wanted: Mapping[str, object]) -> bool:
+        values = {
+            **self.variants.get((row["task"], row["variant"]), {}),
+            "task": row["task"],
+            "variant": row["variant"],
+        }
+        return all(name in values and values[name] == value for name, value in wanted.items())
+
+
+_SCORED = {"accuracy": "n_scored"}
+"""Over how many cases a column of the summary is taken, where that is not all of them."""

@@ -126,6 +126,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         exit_code=int(exit_code),
         path=path,
         tables=tables.named,
+        variants={(task.name, variant.id): variant.values for task in plan.tasks for variant in task.variants},
         paid=counters.paid,
         cached=counters.cached,
         failed=counters.failed,

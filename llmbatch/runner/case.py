@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from llmbatch.asking.asker import Asker, BoundAsk
+from llmbatch.asking.asker import Asker, Asking, BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.cassette.case import CaseContext, current_case
 from llmbatch.config import ResolvedModel
@@ -100,12 +101,12 @@ class CaseRunner:
             answer = _answer_spoken_of(None, ask)
             row = build_row(case, failure=failure, context=context, answer=answer, cost_usd=_cost(context))
         if failure is not None and failure.kind is not FailureKind.TASK_ERROR:
-            self.run_log.write("failure", case=case.id, kind=str(failure.kind), message=failure.message)
+            self.run_log.write("warning", case=case.id, kind=str(failure.kind), message=failure.message)
         return Done(row, failure, context)
 
     def _bind(self, context: CaseContext, case: Case) -> BoundAsk:
         withheld = frozenset({case.task.truth} if case.task.truth is not None else ())
-        return BoundAsk(self.asker, context, self.model_of(case), withheld)
+        return BoundAsk(self.asker, Asking(context, self.model_of(case), withheld, case.task.samples.name))
 
     async def _call_task(self, case: Case, ask: BoundAsk) -> object:
         arguments = self._arguments(case, ask)
@@ -120,7 +121,9 @@ class CaseRunner:
         for name in case.task.arguments:
             match name:
                 case "sample":
-                    arguments[name] = case.sample.value
+                    # repeats share one sample, and what a task does to it must not reach the next repeat
+                    shared = case.task.repeat > 1
+                    arguments[name] = copy.deepcopy(case.sample.value) if shared else case.sample.value
                 case "ask":
                     arguments[name] = ask
                 case "client":

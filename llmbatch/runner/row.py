@@ -81,6 +81,7 @@ def _identity(case: Case) -> dict[str, Any]:
         "llmbatch_case": case.id,
         "llmbatch_task": case.task.name,
         "llmbatch_variant": case.variant.id,
+        "llmbatch_model": case.variant.model,
         **values,
         "llmbatch_sample": case.sample.id,
         "llmbatch_repeat": case.repeat,

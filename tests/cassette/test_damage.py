@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
-import vcr  # type: ignore[import-untyped]
+import vcr
 import yaml
 
 from llmbatch.call.values import Call, Reply

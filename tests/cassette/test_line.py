@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import vcr.serialize  # type: ignore[import-untyped]
+import vcr.serialize
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vcr.serializers import yamlserializer  # type: ignore[import-untyped]
+from vcr.serializers import yamlserializer
 
 from llmbatch.call.key import call_key
 from llmbatch.call.values import Call, Reply, Request

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import vcr  # type: ignore[import-untyped]
-from vcr.errors import CannotOverwriteExistingCassetteException  # type: ignore[import-untyped]
+import vcr
+from vcr.errors import CannotOverwriteExistingCassetteException
 
 from llmbatch.call.values import Reply
 from llmbatch.cassette.store import Store

@@ -18,11 +18,11 @@ import httpx2
 import pytest
 import urllib3.connection
 import urllib3.connectionpool
-import vcr.cassette  # type: ignore[import-untyped]
-import vcr.patch  # type: ignore[import-untyped]
-import vcr.stubs  # type: ignore[import-untyped]
-from vcr.record_mode import RecordMode  # type: ignore[import-untyped]
-from vcr.request import Request  # type: ignore[import-untyped]
+import vcr.cassette
+import vcr.patch
+import vcr.stubs
+from vcr.record_mode import RecordMode
+from vcr.request import Request
 from vcr.stubs import aiohttp_stubs, httpx_stubs
 
 from llmbatch.cassette.recorder import VcrCassette, recording
