@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from llmbatch.experiment.ask import Ask, Model
     from llmbatch.experiment.parameter import param, parametrize
     from llmbatch.experiment.words import Task, table, task
-    from llmbatch.invocation import Run, arun, run
+    from llmbatch.invocation.public import arun, run
+    from llmbatch.invocation.result import Run
 
     __version__: str
 
@@ -44,12 +45,12 @@ _ROOM_OF_NAME = {
     "Cassette": "llmbatch.cassette.public",
     "LlmbatchError": "llmbatch.errors",
     "Model": "llmbatch.experiment.ask",
-    "Run": "llmbatch.invocation",
+    "Run": "llmbatch.invocation.result",
     "Task": "llmbatch.experiment.words",
-    "arun": "llmbatch.invocation",
+    "arun": "llmbatch.invocation.public",
     "param": "llmbatch.experiment.parameter",
     "parametrize": "llmbatch.experiment.parameter",
-    "run": "llmbatch.invocation",
+    "run": "llmbatch.invocation.public",
     "table": "llmbatch.experiment.words",
     "task": "llmbatch.experiment.words",
 }

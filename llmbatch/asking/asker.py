@@ -6,20 +6,21 @@ returns looks the key up and, on a miss, gives the order to the engine. A hit to
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from llmbatch.asking.cost import cost_usd
-from llmbatch.asking.question import Arguments, Question, Wording, read_arguments, reword, word
+from llmbatch.asking.question import Question, Wording, read_arguments, reword, word
 from llmbatch.asking.reading import answer_of, unanswered
 from llmbatch.call.failure import Failure, FailureKind
-from llmbatch.call.values import Call
+from llmbatch.call.values import Call, Request
 from llmbatch.cassette.case import CaseContext
 from llmbatch.cassette.store import Store
 from llmbatch.config import ResolvedModel
 from llmbatch.engine.protocol import Engine, Order, Outcome
-from llmbatch.errors import AuthorError, PromptError, TaskError
+from llmbatch.errors import AuthorError, TaskError
 from llmbatch.experiment.answer import Answer
 from llmbatch.parse.structured import reask_message
 from llmbatch.prompt import Prompts
@@ -49,16 +50,29 @@ class Asker:
     engine: Engine | None = None
     on_author_error: Callable[[AuthorError], None] = field(default=lambda error: None)
 
-    def prepare(self, arguments: Arguments, asking: Asking, model: ResolvedModel) -> Question:
-        """Render, build the body, and take the next draw of that question within the case."""
+    def prepare(self, positional: tuple[Any, ...], options: Mapping[str, Any], asking: Asking) -> Question:
+        """Render, build the body, and take the next draw of that question within the case. Raises AuthorError."""
         try:
+            arguments = read_arguments(positional, options)
+            model = self._choose(options.get("model"), asking)
             template = self.prompts.get(arguments.prompt, verbatim=arguments.fields is None)
             wording = word(arguments, template, model, asking.withheld, asking.source)
-        except (PromptError, TaskError) as error:
+        except AuthorError as error:
             self.on_author_error(error)
             raise
-        call = self._call(wording.wire, model, asking.case, arguments.options.get("draw"))
-        return _question(wording, call, model, template.fingerprint, int(arguments.options.get("reasks", 0)))
+        request = self._request(wording.wire, model)
+        call = self.store.call(request, asking.case.repeat, asking.case.draw(request.digest, options.get("draw")))
+        return _question(wording, call, model, template.fingerprint, int(options.get("reasks", 0)))
+
+    def _choose(self, named: object, asking: Asking) -> ResolvedModel:
+        if named is not None:
+            return self.resolve(str(named))
+        if asking.model is None:
+            raise TaskError(
+                "no model is given for this ask",
+                fix='add @parametrize("model", ["endpoint/name"]), or `model = "endpoint/name"` to the configuration',
+            )
+        return asking.model
 
     async def put(self, question: Question, case: CaseContext) -> Answer[Any]:
         """Return the answer, from the cassette or through the engine; re-ask while it does not fit."""
@@ -77,12 +91,16 @@ class Asker:
         outcome: Outcome = recorded if recorded is not None else await self._obtain(question, case)
         if isinstance(outcome, Failure):
             return unanswered(question, outcome)
-        case.costs_usd.append(cost_usd(outcome, question.model.settings))
+        model = question.model
+        case.costs_usd.append(cost_usd(outcome, model.settings, self.store.prices(question.call.key, model.qualified)))
         return answer_of(question, outcome)
 
     async def _obtain(self, question: Question, case: CaseContext) -> Outcome:
-        if self.engine is not None and not case.rehearsal and question.model.can_call:
+        if self.engine is not None and case.may_send and question.model.can_call:
             return await self.engine.obtain(Order(question.call, question.wire, question.model, case))
+        if case.rehearsal:
+            case.count_miss()
+        await asyncio.sleep(0)  # a task that asks until an answer comes must not keep the loop for ever
         recorded = self.store.find_failure(question.call.key)
         if recorded is not None:
             return recorded.as_failure()
@@ -94,13 +112,13 @@ class Asker:
         fault = {"role": "user", "content": reask_message(Failure(answer.failure, answer.failure_message))}
         messages = [*question.messages, said, fault]
         wire = reword(question, messages)
-        call = self._call(wire, question.model, case, None)
+        # the draw of the question: when it is asked again depends on timing, which draw it is must not
+        call = self.store.call(self._request(wire, question.model), case.repeat, question.call.ordinal)
         wording = Wording(wire, question.shape, question.mode, messages, question.parameters)
         return _question(wording, call, question.model, question.prompt_fingerprint, question.reasks)
 
-    def _call(self, wire: bytes, model: ResolvedModel, case: CaseContext, draw: int | None) -> Call:
-        request = self.store.request("POST", model.chat_url, model.key_headers, wire)
-        return self.store.call(request, case.repeat, case.draw(request.digest, draw))
+    def _request(self, wire: bytes, model: ResolvedModel) -> Request:
+        return self.store.request("POST", model.chat_url, model.key_headers, wire)
 
 
 def _question(wording: Wording, call: Call, model: ResolvedModel, fingerprint: str, reasks: int) -> Question:
@@ -132,21 +150,9 @@ class BoundAsk:
 
     def __call__(self, *arguments: Any, **options: Any) -> Coroutine[Any, Any, Answer[Any]]:
         """Render and key the question now; the returned coroutine brings the answer."""
-        read = read_arguments(arguments, options)
-        question = self._asker.prepare(read, self._asking, self._choose(options))
+        question = self._asker.prepare(arguments, options, self._asking)
         self.answers.append(None)
         return self._await(question, len(self.answers) - 1)
-
-    def _choose(self, options: Mapping[str, Any]) -> ResolvedModel:
-        named = options.get("model")
-        if named is not None:
-            return self._asker.resolve(str(named))
-        if self._asking.model is None:
-            raise TaskError(
-                "no model is given for this ask",
-                fix='add @parametrize("model", ["endpoint/name"]), or `model = "endpoint/name"` to the configuration',
-            )
-        return self._asking.model
 
     async def _await(self, question: Question, place: int) -> Answer[Any]:
         answer = self.answers[place] = await self._asker.put(question, self._asking.case)

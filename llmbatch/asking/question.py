@@ -108,13 +108,20 @@ def word(
         messages = [*after.messages, *(turn for turn in messages if turn["role"] != "system")]
     response_format = shape.response_format(mode)
     if mode != "json_schema" and shape.instruction:
-        last = messages[-1]
-        messages = [*messages[:-1], {**last, "content": f"{last['content']}\n\n{shape.instruction}"}]
+        messages = [*messages[:-1], _with_instruction(messages[-1], shape.instruction)]
     options = arguments.options
     asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
     parameters = resolve_parameters(model.defaults, {**asked, **(options.get("extra_body") or {})})
     wire = chat_body(model.name, messages, parameters, response_format)
     return Wording(wire, shape, mode, messages, parameters)
+
+
+def _with_instruction(turn: dict[str, Any], instruction: str) -> dict[str, Any]:
+    """Add the schema in words to a turn; one made of parts (text, images) gets one more part."""
+    content = turn["content"]
+    if isinstance(content, str):
+        return {**turn, "content": f"{content}\n\n{instruction}"}
+    return {**turn, "content": [*(content or []), {"type": "text", "text": instruction}]}
 
 
 def reword(question: Question, messages: list[dict[str, Any]]) -> bytes:

@@ -59,5 +59,12 @@ def _build(
         finish_reason=completion.finish_reason if completion is not None else None,
         served_model=completion.served_model if completion is not None else None,
         fingerprint=completion.fingerprint if completion is not None else None,
+        tokens=_tokens(completion),
         reply=reply,
     )
+
+
+def _tokens(completion: Completion | None) -> dict[str, int]:
+    if completion is None or completion.usage is None:
+        return {}
+    return {"in": completion.usage.tokens_in, "out": completion.usage.tokens_out}

@@ -146,7 +146,7 @@ class Appender:
                 f"the disk did not take what was written: {error.strerror or error}",
                 file=str(self._path()),
                 bytes=str(self._end),
-                fix="check the disk, then run `llmbatch cassette verify` before going on",
+                fix="check the disk, then `llmbatch.Cassette(folder).verify()` before going on",
             )
             raise self._broken from error
         self._unsynced = False

@@ -36,11 +36,20 @@ class Exchange:
     replayed: bool = False
 
 
+MISSES_OF_A_REHEARSAL = 20
+"""A rehearsal ends at this many: some tasks ask until an answer comes, and here none does."""
+
+
+class RehearsalOver(BaseException):
+    """Ends a rehearsal from within; no author's `except Exception` is to catch it."""
+
+
 class CaseContext:
     """The draw counters of one case, and everything it was answered.
 
     `replies` are in the order noted, hits and paid ones alike; `failures` are the calls that no reply
-    answered. A `rehearsal` may look up but not send. Safe to use from several threads.
+    answered, and `pending` the asks that are on their way. A `rehearsal` or a `replay` may look up but not send.
+    Safe to use from several threads.
     """
 
     __slots__ = (
@@ -48,24 +57,30 @@ class CaseContext:
         "_counts",
         "_in_flight",
         "_lock",
+        "_misses",
         "_unanswered",
         "cached",
         "case_id",
         "costs_usd",
         "failures",
         "paid",
+        "pending",
         "rehearsal",
         "repeat",
+        "replay",
         "replies",
     )
 
-    def __init__(self, case_id: str, repeat: int, *, rehearsal: bool = False) -> None:
+    def __init__(self, case_id: str, repeat: int, *, rehearsal: bool = False, replay: bool = False) -> None:
         self.case_id = case_id
         self.repeat = repeat
         self.rehearsal = rehearsal
+        self.replay = replay
+        self.pending: set[asyncio.Future[Any]] = set()
         self.replies: list[Reply] = []
         self.failures: list[Failure] = []
         self.costs_usd: list[float | None] = []
+        self._misses = 0
         self.cached = 0
         self.paid = 0
         self._counts: dict[bytes, int] = {}
@@ -111,6 +126,17 @@ class CaseContext:
                 failure = self._unanswered.pop(digest, None)
                 if failure is not None:
                     self.failures.remove(failure)
+
+    @property
+    def may_send(self) -> bool:
+        """Whether anything may be called for this run of the case."""
+        return not (self.rehearsal or self.replay)
+
+    def count_miss(self) -> None:
+        """Count a question of a rehearsal that has no recorded answer. Raises RehearsalOver after many."""
+        self._misses += 1
+        if self._misses >= MISSES_OF_A_REHEARSAL:
+            raise RehearsalOver
 
     def note(self, reply: Reply, paid: bool) -> None:
         """Add a reply this case got, from the cassette or (`paid`) from the service."""

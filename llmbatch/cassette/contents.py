@@ -5,8 +5,10 @@ Bodies are never held: a scan keeps the places of lines, and a line is read agai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llmbatch.call.values import Reply
 from llmbatch.cassette.index import Index, Place
@@ -66,12 +68,15 @@ class Lines:
 class Contents:
     """The lines that count in a folder, the metadata of its files, and the generation to record under.
 
+    `prices` has the price snapshot of each segment that has one, by the segment's number.
+
     `has_answers` tells whether any answer is recorded at all, of whatever generation.
     """
 
     answers: Lines
     failures: Lines
     metadata: list[Metadata]
+    prices: dict[int, Mapping[str, Any]]
     generation: int
     has_answers: bool
 
@@ -119,6 +124,7 @@ class _Scan:
         self.folder = folder
         self.complete = complete_generations_of(folder)
         self.metadata: list[Metadata] = []
+        self.prices: dict[int, Mapping[str, Any]] = {}
         self.shelves: dict[int, dict[str, Lines]] = {}
 
     def contents(self, number: int, generation: int) -> Contents:
@@ -128,7 +134,7 @@ class _Scan:
             if shelf is not chosen:
                 shelf[SEGMENT].close()
                 shelf[FAILURES].close()
-        return Contents(chosen[SEGMENT], chosen[FAILURES], self.metadata, generation, has_answers)
+        return Contents(chosen[SEGMENT], chosen[FAILURES], self.metadata, self.prices, generation, has_answers)
 
     def add_file(self, name: SegmentName) -> None:
         path = self.folder / name.file
@@ -137,6 +143,8 @@ class _Scan:
             if header is None:
                 return
             self.metadata.append(header.metadata)
+            if name.kind == SEGMENT and header.metadata.prices:
+                self.prices[name.number] = header.metadata.prices
             for offset, line in lines_after(path, stream, header.end):
                 try:
                     key, generation = frame(line)

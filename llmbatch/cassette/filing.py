@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from llmbatch.call.failure import Failure, FailureKind
+from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import RecordedFailure, Reply, Request
 from llmbatch.cassette.case import CaseContext, current_case, current_exchange
 from llmbatch.cassette.store import Store
@@ -92,7 +92,7 @@ class Filing:
 
     def may_send(self, case: CaseContext | None) -> bool:
         """Whether a request without an answer may go out."""
-        return self.store.can_record and not (case is not None and case.rehearsal)
+        return self.store.can_record and (case is None or case.may_send)
 
     def answered(self, sent: Sent, reply: Reply, *, paid: bool) -> None:
         """Tell the exchange and the case of an answer, recorded just now (`paid`) or found."""
@@ -110,6 +110,7 @@ class Filing:
 
     def failed(self, sent: Sent, reply: Reply | None, kind: FailureKind, message: str) -> None:
         """File what answered nothing. `reply` None: no whole reply came."""
+        message = self.store.scrub_text(message)  # a row says the same now as in a replay
         self.store.record_failure(sent.call, kind, message, reply=reply, case=case_id_of(sent.case))
         attempt = current_attempt.get()
         if attempt is not None and reply is not None:
@@ -120,8 +121,7 @@ class Filing:
             sent.exchange.failure = RecordedFailure(sent.call, kind, message, reply)
         if sent.case is not None and sent.is_foreign:
             digest = sent.call.request.digest
-            detail = f"http_{reply.status}" if reply is not None else ""
-            sent.case.note_failure(Failure(kind, message, detail), digest)
+            sent.case.note_failure(RecordedFailure(sent.call, kind, message, reply).as_failure(), digest)
             sent.case.end_foreign(digest, answered=False)
 
     def _abandon(self, sent: Sent, error: BaseException | None) -> None:
@@ -150,12 +150,12 @@ class Filing:
             case.end_foreign(call.request.digest, answered=False)
         details = {"case": case.case_id if case is not None else "none: the request belongs to no case"}
         mode = self.store.record_mode
-        details["mode"] = "none (a rehearsal)" if case is not None and case.rehearsal else mode
+        details["mode"] = mode if case is None or case.may_send else "none (a rehearsal or a replay)"
         failure = self.store.find_failure(call.key)
         if failure is not None:
             details["failure"] = f"the last attempt ended in {failure.kind}: {failure.message}"
             if case is not None and sent.is_foreign:
-                case.note_failure(Failure(FailureKind(failure.kind), failure.message), call.request.digest)
+                case.note_failure(failure.as_failure(), call.request.digest)
         raise NoAnswerRecorded(
             f"no recorded answer for {call.request.method} {call.request.url}",
             **details,

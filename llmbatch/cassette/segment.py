@@ -28,7 +28,9 @@ _INTERACTIONS_LINE = b"interactions:\n"
 _NAME = re.compile(r"(segment|failures)-(\d{5,9})\.yaml")
 _GENERATION_NAME = re.compile(r"generation-(\d{1,9})\.complete")
 _READ_BYTES = 1 << 20
-RESTORE = "restore the file from version control or a copy; `llmbatch cassette verify` lists all damaged lines"
+RESTORE = (
+    "restore the file from version control or a copy; `llmbatch.Cassette(folder).verify()` lists all damaged lines"
+)
 
 
 @dataclass(frozen=True, slots=True)

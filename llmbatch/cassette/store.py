@@ -11,7 +11,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.key import call_key, canonical_body, request_digest
@@ -105,6 +105,10 @@ class Store:
         """Return the text with every known secret replaced, as in what the cassette keeps."""
         return self._scrubber.text(text)
 
+    def scrub_bytes(self, encoded: bytes) -> bytes:
+        """Return the bytes with every known secret replaced, as in what the cassette keeps."""
+        return self._scrubber.body(encoded)
+
     def request(self, method: str, url: str, headers: Mapping[str, str | Sequence[str]], body: bytes | None) -> Request:
         """Return a request as it is stored and looked up: scrubbed, and with its digest."""
         scrub = self._scrubber
@@ -122,6 +126,15 @@ class Store:
     def find(self, key: bytes) -> Reply | None:
         """Return the answer that wins for a key, None when there is none. Raises CassetteDamaged."""
         return self._contents.answers.reply(key)
+
+    def prices(self, key: bytes, model: str) -> Mapping[str, Any] | None:
+        """Return the price snapshot under which the answer of a key was recorded, for one model; None without one."""
+        place = self._contents.answers.index.get(key)
+        if place is None:
+            return None
+        # a segment that this run began has this run's metadata
+        snapshot: Mapping[str, Any] = self._contents.prices.get(place.number) or self._metadata.prices
+        return snapshot.get(model)
 
     def find_failure(self, key: bytes) -> RecordedFailure | None:
         """Return the last failed attempt of a key, None when there is none. Raises CassetteDamaged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from typing import NoReturn
 
 from llmbatch.errors import UsageError
@@ -20,7 +21,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError with the message and the next step."""
-        raise UsageError(message, fix=f"{self.prog} --help lists what there is")
+        wrong = next((word for word in message.split() if word.startswith("--")), "")
+        near = difflib.get_close_matches(wrong.partition("=")[0], self._flags(), n=1)
+        raise UsageError(message, fix=f"write {near[0]}" if near else f"{self.prog} --help lists what there is")
+
+    def _flags(self) -> list[str]:
+        """Return the flags of this parser and of its commands."""
+        commands = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+        parsers: list[argparse.ArgumentParser] = [self]
+        parsers += [parser for action in commands for parser in action.choices.values()]
+        return [flag for parser in parsers for flag in parser._option_string_actions]  # noqa: SLF001
 
 
 def build_parser() -> Parser:
@@ -72,7 +82,9 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     pace.add_argument("--window", type=int, metavar="N", help="cases in flight (default 4 x concurrency)")
     out = exp.add_argument_group("output")
     out.add_argument("--results", metavar="DIR", help="another folder than results/<experiment>")
-    out.add_argument("--format", action="append", choices=FORMATS, help="write rows in this form too (may repeat)")
+    out.add_argument(
+        "--format", action="append", choices=FORMATS, help="write rows and tables in this form too (may repeat)"
+    )
     out.add_argument("--strict", action="store_true", help="stop at the first bad sample line")
     out.add_argument("-q", "--quiet", action="store_true", help="no progress")
 

@@ -18,6 +18,9 @@ from llmbatch.report.safe import safe
 from llmbatch.report.terminal import print_tables
 from llmbatch.runner.counters import Counters
 
+_ENDS_ALL = frozenset({ExitCode.INTERRUPTED, ExitCode.SERVICE_STOPPED, ExitCode.DISK})
+"""What ends the experiments that follow as well."""
+
 
 async def run_exp(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
     """Run what the targets name and return the exit code: the first that is not 0. Raises LlmbatchError."""
@@ -27,7 +30,13 @@ async def run_exp(options: Mapping[str, Any], environ: Mapping[str, str]) -> int
     ]
     if options["collect_only"]:
         return _list(prepared)
-    exit_codes = [await _run_one(each) for each in prepared]
+    exit_codes: list[int] = []
+    for each in prepared:
+        exit_codes.append(await _run_one(each))
+        if exit_codes[-1] in _ENDS_ALL:
+            break
+    if ExitCode.NOTHING_SELECTED in exit_codes and set(exit_codes) != {ExitCode.NOTHING_SELECTED}:
+        exit_codes = [code for code in exit_codes if code != ExitCode.NOTHING_SELECTED]
     return next((code for code in exit_codes if code), int(ExitCode.FINE))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # Windows consoles and pipes may not be UTF-8
             stream.reconfigure(errors="backslashreplace")
     try:
-        return int(_run(list(sys.argv[1:] if arguments is None else arguments)))
+        return _leave(int(_run(list(sys.argv[1:] if arguments is None else arguments))))
     except LlmbatchError as error:
         _say(error.report())
         return int(error.exit_code)
@@ -33,6 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:  # noqa: BLE001 - whatever gets here is our bug, and says so
         _say(traceback.format_exc() + "\nThis is a bug of llmbatch. Nothing that was recorded is lost.")
         return int(ExitCode.OUR_BUG)
+
+
+def _leave(code: int) -> int:
+    """Return the code; after Ctrl-C end here if sync tasks hang, whose threads Python would wait for."""
+    if code == ExitCode.INTERRUPTED:
+        from llmbatch.invocation.work import TASK_THREADS  # noqa: PLC0415 - loaded by then
+
+        if any(thread.name.startswith(TASK_THREADS) for thread in threading.enumerate()):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    return code
 
 
 def _run(arguments: list[str]) -> int:

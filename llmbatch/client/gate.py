@@ -84,7 +84,8 @@ class Gate:
 class Pacer:
     """Spaces starts evenly to `rpm` a minute (None: no spacing) and can hold all of them back.
 
-    Time not used is not saved up: after a stall there is no burst.
+    Time not used is not saved up: after a stall there is no burst. A `sleep` that returns true says that
+    nothing will be started any more, and ends the wait.
     """
 
     __slots__ = ("_clock", "_held_until", "_interval", "_next", "_sleep")
@@ -107,7 +108,8 @@ class Pacer:
         due = max(self._clock(), self._next)
         self._next = due + self._interval
         while (delay := max(due, self._held_until) - self._clock()) > 0:
-            await self._sleep(delay)
+            if await self._sleep(delay):
+                return
 
     def hold(self, seconds: float) -> None:
         """Let nobody start for that long, those who wait already included."""

@@ -7,6 +7,7 @@ replayed request takes no slot and waits for nothing: the gate stands where the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,18 +26,24 @@ _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=1000)  #
 
 
 def build_client(
-    resolved: ResolvedModel, gate: Gate, settings: RetrySettings | None = None, pacer: Pacer | None = None
+    resolved: ResolvedModel,
+    gate: Gate,
+    settings: RetrySettings | None = None,
+    pacer: Pacer | None = None,
+    *,
+    before_send: Callable[[], None] = lambda: None,
 ) -> openai.AsyncOpenAI:
     """Return an SDK client for the model's endpoint whose attempts pass the gate and follow our policy.
 
     Organisation and project of the environment are not sent. The caller closes it. Without a key the client
-    has a placeholder, so that a replay needs none.
+    has a placeholder, so that a replay needs none. `before_send` raises where nothing further may be sent.
     """
     endpoint = resolved.endpoint
     transport = GatedTransport(
         gate,
         settings or RetrySettings(),
         pacer or Pacer(),
+        before_send,
         timeout_seconds=endpoint.timeout_seconds,
         proxy=proxy_of(endpoint.base_url),
     )
@@ -68,12 +75,19 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
     """httpx2's transport with a gate slot an attempt and our retries; raises what the last attempt raised."""
 
     def __init__(
-        self, gate: Gate, settings: RetrySettings, pacer: Pacer, *, timeout_seconds: float, proxy: str | None = None
+        self,
+        gate: Gate,
+        settings: RetrySettings,
+        pacer: Pacer,
+        before_send: Callable[[], None],
+        *,
+        timeout_seconds: float,
+        proxy: str | None = None,
     ) -> None:
         super().__init__(limits=_LIMITS, trust_env=True, proxy=proxy)
         self._gate = gate
         self._settings = settings
-        self._pool: Any = _GatedPool(self._pool, gate, pacer, timeout_seconds)
+        self._pool: Any = _GatedPool(self._pool, gate, pacer, before_send, timeout_seconds)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
@@ -113,10 +127,13 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
 class _GatedPool:
     """The connection pool behind the gate: asked only when something is really sent."""
 
-    def __init__(self, pool: Any, gate: Gate, pacer: Pacer, timeout_seconds: float) -> None:
+    def __init__(
+        self, pool: Any, gate: Gate, pacer: Pacer, before_send: Callable[[], None], timeout_seconds: float
+    ) -> None:
         self._pool = pool
         self._gate = gate
         self._pacer = pacer
+        self._before_send = before_send
         self._timeout_seconds = timeout_seconds
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -124,6 +141,7 @@ class _GatedPool:
         await self._pacer.wait()
         await self._gate.acquire()
         slot.taken = True
+        self._before_send()
         slot.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_seconds)
         return await self._pool.handle_async_request(request)
 

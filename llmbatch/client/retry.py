@@ -45,7 +45,8 @@ class RetrySettings:
     """The limits, and the clock, sleep and chance that tests replace.
 
     Errors are limited by count (`max_retries`), rate limits by time (`rate_limit_seconds` since a call's
-    first). `on_attempt` hears of every attempt, `on_wait` of every wait before it begins (seconds).
+    first). `review` has the last word on every attempt, for what is known beyond the call. `on_attempt` hears
+    of every attempt, `on_wait` of every wait before it begins (seconds).
     """
 
     max_retries: int = 5
@@ -56,6 +57,7 @@ class RetrySettings:
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
     random: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
+    review: Callable[[Attempted[Any]], Attempted[Any]] | None = None
     on_attempt: Callable[[Attempted[Any]], None] | None = None
     on_wait: Callable[[Verdict, float], None] | None = None
 
@@ -126,6 +128,8 @@ class _Budget(Generic[T]):
             attempted = replace(attempted, verdict=verdict._replace(retry="no", stop=True, message=said))
         self.wait_seconds = self._wait_after(attempted)
         self.last = replace(attempted, attempts=self.attempts)
+        if self.settings.review is not None:
+            self.last = self.settings.review(self.last)
         if self.settings.on_attempt is not None:
             self.settings.on_attempt(self.last)
         return self.last

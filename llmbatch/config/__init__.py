@@ -6,10 +6,12 @@ Reads one file and the environment mapping it is given; knows no experiment, no 
 from __future__ import annotations
 
 from llmbatch.config.reading import load_config
-from llmbatch.config.resolving import ResolvedModel, resolve_model
-from llmbatch.config.values import Config, Endpoint, ModelSettings, Secret, StructuredMode
+from llmbatch.config.resolving import DEFAULT_ENDPOINT, ResolvedModel, resolve_model
+from llmbatch.config.values import KNOWN_ENDPOINTS, Config, Endpoint, ModelSettings, Secret, StructuredMode
 
 __all__ = [
+    "DEFAULT_ENDPOINT",
+    "KNOWN_ENDPOINTS",
     "Config",
     "Endpoint",
     "ModelSettings",

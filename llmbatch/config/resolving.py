@@ -33,6 +33,11 @@ class ResolvedModel:
         return self.configured and (self.endpoint.key_env is None or self.key is not None)
 
     @property
+    def qualified(self) -> str:
+        """The text with its endpoint, written or not: what prices are recorded by."""
+        return self.text if "/" in self.text else f"{self.endpoint.name}/{self.text}"
+
+    @property
     def structured(self) -> StructuredMode | None:
         """How the model is declared to give structured output; None where nothing is declared."""
         return self.settings.structured or self.endpoint.structured

@@ -5,8 +5,8 @@ Knows no prompt and no task. Importing it imports aiohttp and tenacity, so a run
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import RecordedFailure, Reply
@@ -15,25 +15,14 @@ from llmbatch.cassette.store import Store
 from llmbatch.client.gate import Gate, Pacer
 from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
 from llmbatch.client.transport import Transport
+from llmbatch.config import ResolvedModel
+from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.engine.single_flight import SingleFlight
-from llmbatch.errors import InternalError, LlmbatchError, ServiceError
+from llmbatch.errors import AnswerError, InternalError, LlmbatchError, NoAnswerRecorded
 from llmbatch.policy import Verdict
 
 NOT_SENT = Failure(FailureKind.NOT_RUN, "the run ended before this question was sent")
-
-
-class Halt(Protocol):
-    """What the engine may know of the run's end: whether it has come, and how to bring it about."""
-
-    @property
-    def requested(self) -> bool:
-        """Whether nothing further may be sent."""
-        ...
-
-    def by_service(self, error: ServiceError) -> None:
-        """End the run because the service refuses in a way that no further call can help."""
-        ...
 
 
 @dataclass(slots=True)
@@ -47,9 +36,11 @@ class LiveEngine:
     gate: Gate
     retry: RetrySettings
     halt: Halt
+    health: Health
     pacers: dict[str, Pacer] = field(default_factory=dict)
     _flights: SingleFlight[Outcome] = field(default_factory=SingleFlight)
     _failed: dict[bytes, Failure] = field(default_factory=dict)
+    _tasks: set[asyncio.Future[Outcome]] = field(default_factory=set)
 
     async def obtain(self, order: Order) -> Outcome:
         """Return the recorded reply, or the failure that equal orders of this run share.
@@ -59,35 +50,49 @@ class LiveEngine:
         failed = self._failed.get(order.call.key)
         if failed is not None:
             return failed
+        # in a task of its own, and shielded: what is sent is paid for, so a task of the author's that gives up
+        # waiting does not take the answer down with it
+        obtaining = asyncio.ensure_future(self._obtain(order))
+        for pending in (self._tasks, order.case.pending):
+            pending.add(obtaining)
+            obtaining.add_done_callback(pending.discard)
+        return await asyncio.shield(obtaining)
+
+    async def close(self) -> None:
+        """End what is still on its way, at once."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _obtain(self, order: Order) -> Outcome:
         outcome, own = await self._flights.run(order.call.key, lambda: self._make(order))
         if isinstance(outcome, Reply) and not own:  # the recorder has noted one's own
             order.case.note(outcome, paid=False)
         return outcome
 
     async def _make(self, order: Order) -> Outcome:
-        attempted = await with_retries(lambda number: self._attempt(order), self.retry)
-        outcome, verdict = attempted.value, attempted.verdict
-        if verdict.stop:
-            self.halt.by_service(_service_error(order, verdict))
+        retry = replace(self.retry, review=lambda attempted: self.health.review(order.model, attempted))
+        attempted = await with_retries(lambda number: self._attempt(order, number), retry)
+        outcome = attempted.value
         assert outcome is not None
         if isinstance(outcome, Failure) and outcome is not NOT_SENT:
             self._failed[order.call.key] = outcome
         return outcome
 
-    async def _attempt(self, order: Order) -> Attempted[Outcome]:
+    async def _attempt(self, order: Order, number: int) -> Attempted[Outcome]:
         endpoint = order.model.endpoint
         pacer = self.pacers.get(endpoint.name)
         if pacer is not None and not self.halt.requested:
             await pacer.wait()
         async with self.gate:
             if self.halt.requested:
-                return Attempted(Verdict(kind=FailureKind.NOT_RUN), value=NOT_SENT)
+                return Attempted(Verdict(kind=FailureKind.NOT_RUN), value=self._not_sent(order, number))
             exchange = Exchange(order.call)
             case_token = current_case.set(order.case)
             exchange_token = current_exchange.set(exchange)
             try:
                 await self.transport.post(
-                    order.call.request.url,
+                    order.model.chat_url,  # as configured: the one in the call is without secrets
                     order.wire,
                     order.model.wire_headers(),
                     timeout_seconds=endpoint.timeout_seconds,
@@ -102,10 +107,16 @@ class LiveEngine:
                 current_case.reset(case_token)
         return _judged(order, exchange)
 
+    def _not_sent(self, order: Order, number: int) -> Failure:
+        """Return why the run's end left the question open: the attempt that failed before it, if there is one."""
+        failed = self.store.find_failure(order.call.key) if number else None
+        return NOT_SENT if failed is None else failed.as_failure()
+
     def _failed_attempt(self, order: Order, attempted: Attempted[Outcome]) -> Attempted[Outcome]:
         """File an attempt that brought no reply."""
         kind = attempted.verdict.kind or FailureKind.CONNECT_ERROR
         message = attempted.verdict.message or f"{type(attempted.error).__name__}: {attempted.error}"
+        message = self.store.scrub_text(message)
         self.store.record_failure(order.call, kind, message, reply=None, case=order.case.case_id)
         return replace(attempted, value=RecordedFailure(order.call, kind, message).as_failure())
 
@@ -126,20 +137,12 @@ def _judged(order: Order, exchange: Exchange) -> Attempted[Outcome]:
     return Attempted(Verdict(final=True), value=exchange.reply)
 
 
-def _service_error(order: Order, verdict: Verdict) -> ServiceError:
-    model = order.model
-    return ServiceError(
-        f"{model.endpoint.name} refuses {model.text}: {verdict.kind}",
-        said=verdict.message,
-        endpoint=f"{model.endpoint.base_url} (key variable {model.endpoint.key_env or 'none'})",
-        fix=_FIXES.get(verdict.kind, "put the cause right; the same command goes on where it stopped"),
-    )
-
-
-_FIXES: dict[FailureKind | None, str] = {
-    FailureKind.AUTH: "check the key in the key variable and its rights; the same command goes on where it stopped",
-    FailureKind.QUOTA: "raise the quota or the balance; the same command goes on where it stopped",
-    FailureKind.MODEL_NOT_FOUND: "check the model's name and the base URL (does it end in /v1?), then run again",
-    FailureKind.CONFIG_ERROR: "check the base URL, the proxy and the certificate of the endpoint, then run again",
-    FailureKind.RATE_LIMITED: "wait as long as the service asks, or lower --concurrency; then run again",
-}
+def refuse(model: ResolvedModel, halt: Halt) -> None:
+    """Raise where a client may not send: NoAnswerRecorded without a key, AnswerError when the run has ended."""
+    if not model.can_call:
+        raise NoAnswerRecorded(
+            f"no recorded answer from {model.text}, and nothing may be called: {model.endpoint.key_env} is not set",
+            fix=f"set {model.endpoint.key_env} and run again",
+        )
+    if halt.requested:
+        raise AnswerError(NOT_SENT.message, kind=NOT_SENT.kind)

@@ -78,7 +78,7 @@ class Answer(Generic[T_co]):
             raise AnswerError(self.failure_message or str(self.failure), kind=str(self.failure), text=self.text)
         return cast("T_co", self._value)
 
-    def row(self, **columns: Cell) -> dict[str, Cell]:
+    def row(self, **columns: Cell) -> AnswerRow:
         """Return the answer's columns, and more of the author's own. Raises TaskError if two share a name."""
         for name in columns:
             if name in self.columns:
@@ -87,8 +87,16 @@ class Answer(Generic[T_co]):
                     columns=", ".join(self.columns),
                     fix=f"use another name, for instance row(my_{name}=...)",
                 )
-        return {**self.columns, **columns}
+        return AnswerRow(self, {**self.columns, **columns})
 
     def __repr__(self) -> str:
         said = self.text if len(self.text) <= _REPR_CHARACTERS else f"{self.text[:_REPR_CHARACTERS]}…"
         return f"<Answer {self.failure or 'ok'} {said!a}>"
+
+
+class AnswerRow(dict[str, Cell]):
+    """Columns that know which answer they speak of, so that a failed answer makes a failed row."""
+
+    def __init__(self, answer: Answer[Any], columns: Mapping[str, Cell]) -> None:
+        super().__init__(columns)
+        self.answer = answer

@@ -6,6 +6,7 @@ Importing it imports aiohttp and tenacity; the openai SDK only when a task takes
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmbatch.cassette.store import Store
@@ -13,7 +14,8 @@ from llmbatch.client.gate import Gate, Pacer
 from llmbatch.client.retry import RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, ResolvedModel
-from llmbatch.engine.live import Halt, LiveEngine
+from llmbatch.engine.health import Halt, Health
+from llmbatch.engine.live import LiveEngine, refuse
 from llmbatch.policy import Verdict
 
 if TYPE_CHECKING:
@@ -30,18 +32,28 @@ class Live:
         self._note = note
         self._gate = Gate(concurrency)
         self._transport = Transport()
-        self._retry = RetrySettings(max_retries=config.max_retries, on_wait=self._waits)
-        self._pacers = {name: Pacer(endpoint.rpm) for name, endpoint in config.endpoints.items() if endpoint.rpm}
-        self.engine = LiveEngine(store, self._transport, self._gate, self._retry, halt, self._pacers)
+        self._halt = halt
+        self._health = Health(halt)
+        self._retry = RetrySettings(max_retries=config.max_retries, sleep=halt.sleep, on_wait=self._waits)
+        limited = {name: endpoint.rpm for name, endpoint in config.endpoints.items() if endpoint.rpm}
+        self._pacers = {name: Pacer(rpm, sleep=halt.sleep) for name, rpm in limited.items()}
+        self.engine = LiveEngine(store, self._transport, self._gate, self._retry, halt, self._health, self._pacers)
 
     def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
         """Return a ready SDK client for the model's endpoint; it shares the gate and the retries."""
         from llmbatch.client.openai_client import build_client  # noqa: PLC0415 - the SDK takes long to import
 
-        return build_client(model, self._gate, self._retry, self._pacers.get(model.endpoint.name))
+        return build_client(
+            model,
+            self._gate,
+            replace(self._retry, review=lambda attempted: self._health.review(model, attempted)),
+            self._pacers.get(model.endpoint.name),
+            before_send=lambda: refuse(model, self._halt),
+        )
 
     async def close(self) -> None:
-        """Close all connections of `ask`."""
+        """End what is still on its way and close all connections of `ask`."""
+        await self.engine.close()
         await self._transport.close()
 
     def _waits(self, verdict: Verdict, seconds: float) -> None:

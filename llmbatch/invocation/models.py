@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llmbatch.config import Config, ResolvedModel, resolve_model
+from llmbatch.config import KNOWN_ENDPOINTS, Config, ResolvedModel, resolve_model
 from llmbatch.errors import TaskError
-from llmbatch.plan import Case, Plan, PlannedTask, Variant
+from llmbatch.plan import Case, Plan
 
 if TYPE_CHECKING:
     import openai
@@ -16,20 +17,35 @@ if TYPE_CHECKING:
 class Models:
     """Resolves `endpoint/model` texts, each once.
 
-    `recorded_base_url` tells the base URL that the cassette has for an endpoint which is not configured.
+    `recorded_base_url` tells the base URL that the cassette has for an endpoint which is not configured. `offline`,
+    an endpoint that is known from the start and not configured otherwise has its recorded base URL as well.
     """
 
-    def __init__(self, config: Config, recorded_base_url: Callable[[str], str | None] = lambda name: None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        recorded_base_url: Callable[[str], str | None] = lambda name: None,
+        *,
+        offline: bool = False,
+    ) -> None:
         self._config = config
         self._recorded_base_url = recorded_base_url
+        self._offline = offline
         self._resolved: dict[str, ResolvedModel] = {}
 
     def resolve(self, text: str) -> ResolvedModel:
         """Return the model that a text names. Raises ConfigError listing the endpoints."""
         known = self._resolved.get(text)
         if known is None:
-            known = self._resolved[text] = resolve_model(self._config, text, self._recorded_base_url)
+            known = self._resolved[text] = self._as_recorded(resolve_model(self._config, text, self._recorded_base_url))
         return known
+
+    def _as_recorded(self, model: ResolvedModel) -> ResolvedModel:
+        name = model.endpoint.name
+        if not self._offline or model.endpoint != KNOWN_ENDPOINTS.get(name):
+            return model
+        base_url = self._recorded_base_url(name) or model.base_url
+        return replace(model, endpoint=replace(model.endpoint, base_url=base_url))
 
     def of_case(self, case: Case) -> ResolvedModel | None:
         """Return the model of a case: its variant's, else the configuration's; None where neither says."""
@@ -45,11 +61,6 @@ class Models:
                 if text is not None:
                     found[text] = self.resolve(text)
         return found
-
-
-def titles_of(plan: Plan) -> list[tuple[PlannedTask, Variant, str]]:
-    """Return each variant of the plan with its title, in plan order."""
-    return [(task, variant, task.title(variant)) for task in plan.tasks for variant in task.variants]
 
 
 class Clients:

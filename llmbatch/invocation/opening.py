@@ -10,7 +10,7 @@ from typing import Any
 
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
-from llmbatch.config import Config, Endpoint, ModelSettings
+from llmbatch.config import DEFAULT_ENDPOINT, KNOWN_ENDPOINTS, Config, Endpoint
 from llmbatch.errors import DiskError
 from llmbatch.invocation.mode import ChosenMode
 from llmbatch.plan import Plan
@@ -20,12 +20,15 @@ PRICES = ("usd_per_million_in", "usd_per_million_out", "usd_per_million_cached_i
 
 def make_store(folder: Path, mode: ChosenMode, plan: Plan, config: Config, secrets: Sequence[str]) -> Store:
     """Return the cassette of a run, not yet open. Its metadata names the plan's configured endpoints and prices."""
-    models = models_of_plan(plan, config)
-    endpoints = {text: config.endpoints[name] for text, name in _endpoint_names(models) if name in config.endpoints}
-    metadata = Metadata(
-        endpoints={endpoint.name: endpoint.base_url for endpoint in endpoints.values()},
-        prices=_prices(endpoints),
-    )
+    # those of the plan, and all that the project declares: a task may name any of them in an ask
+    asked = {text.partition("/")[0] if "/" in text else DEFAULT_ENDPOINT for text in models_of_plan(plan, config)}
+    endpoints = {
+        name: endpoint
+        for name, endpoint in config.endpoints.items()
+        if name in asked or endpoint != KNOWN_ENDPOINTS.get(name)
+    }
+    base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
+    metadata = Metadata(endpoints=base_urls, prices=_prices(endpoints))
     headers = sorted({name for endpoint in endpoints.values() for name in endpoint.headers})
     return Store(folder, record_mode=mode.mode, metadata=metadata, secrets=secrets, key_headers=headers)
 
@@ -36,18 +39,15 @@ def models_of_plan(plan: Plan, config: Config) -> list[str]:
     return list(dict.fromkeys(text for text in texts if text is not None))
 
 
-def _endpoint_names(models: list[str]) -> list[tuple[str, str]]:
-    return [(text, text.partition("/")[0] if "/" in text else "openai") for text in models]
-
-
 def _prices(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
+    """Return the prices of every model that has some, by `endpoint/model`."""
     prices: dict[str, Any] = {}
-    for text, endpoint in endpoints.items():
-        name = text.partition("/")[2] or text
-        settings = endpoint.models.get(name, ModelSettings(name))
-        known = {price: getattr(settings, price) for price in PRICES if getattr(settings, price) is not None}
-        if known:
-            prices[text] = {price: str(Decimal(str(value))) for price, value in known.items()}
+    for endpoint in endpoints.values():
+        for alias, settings in endpoint.models.items():
+            known = {price: getattr(settings, price) for price in PRICES if getattr(settings, price) is not None}
+            if known:
+                text = f"{endpoint.name}/{alias}"
+                prices[text] = {price: str(Decimal(str(value))) for price, value in known.items()}
     return prices
 
 

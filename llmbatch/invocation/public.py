@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from llmbatch.collect.experiment import Experiment, experiment_of_task
 from llmbatch.collect.target import Selector
 from llmbatch.experiment.words import Task
 from llmbatch.invocation.options import RunOptions, settings_of
-from llmbatch.invocation.result import Metric, Run
+from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import execute, prepare
 from llmbatch.report.progress import open_progress
 from llmbatch.runner.counters import Counters
 
-__all__ = ["Metric", "Run", "RunOptions", "arun", "run"]
+__all__ = ["arun", "run"]
 
 
 def run(target: str | Path | Task[..., Any], /, **options: Unpack[RunOptions]) -> Run:
@@ -33,9 +34,7 @@ def run(target: str | Path | Task[..., Any], /, **options: Unpack[RunOptions]) -
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(arun(target, **options))
-    # a loop cannot be entered twice: a thread of its own has its own
-    with ThreadPoolExecutor(1, thread_name_prefix="llmbatch-run") as executor:
-        return executor.submit(lambda: asyncio.run(arun(target, **options))).result()
+    return _Beside(arun(target, **options)).wait()
 
 
 async def arun(target: str | Path | Task[..., Any], /, **options: Unpack[RunOptions]) -> Run:
@@ -52,3 +51,40 @@ def _opened(target: str | Path | Task[..., Any]) -> tuple[Experiment, list[Selec
         return experiment_of_task(target), []
     parsed = parse_target(target)
     return collect(parsed.path), [parsed.selector] if parsed.selector is not None else []
+
+
+class _Beside:
+    """A coroutine in a thread with a loop of its own, since a running loop cannot be entered twice.
+
+    An interrupt of the thread that waits (a notebook's stop button) is handed on as a cancellation, which drains
+    the run; a second one ends it.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Run]) -> None:
+        self._coroutine = coroutine
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    def wait(self) -> Run:
+        """Return what the coroutine returns. Raises KeyboardInterrupt when it was interrupted and has ended."""
+        interrupted = False
+        with ThreadPoolExecutor(1, thread_name_prefix="llmbatch-run") as executor:
+            future = executor.submit(lambda: asyncio.run(self._main()))
+            while True:
+                try:
+                    return future.result()
+                except KeyboardInterrupt:
+                    interrupted = True
+                    self._cancel()
+                except CancelledError:
+                    if interrupted:
+                        raise KeyboardInterrupt from None
+                    raise
+
+    async def _main(self) -> Run:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        return await self._coroutine
+
+    def _cancel(self) -> None:
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)

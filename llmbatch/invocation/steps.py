@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from llmbatch.invocation.mode import ChosenMode, choose_mode
 from llmbatch.invocation.models import Models
 from llmbatch.invocation.opening import make_results_folder, make_store
 from llmbatch.invocation.options import Settings
+from llmbatch.invocation.prompts import check_prompts
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.tables import Tables, write_tables
 from llmbatch.invocation.work import Work
@@ -87,6 +89,7 @@ def prepare(
         models=settings.model,
         strict=settings.strict,
     )
+    check_prompts(plan)
     secrets = tuple(config.secrets(environ))
     return Prepared(experiment, settings, config, choose_mode(settings, environ), plan, secrets)
 
@@ -98,7 +101,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
     folder = settings.cassette or experiment.root / "cassettes" / experiment.name
     with ExitStack() as stack:
         store = stack.enter_context(make_store(folder, prepared.mode, plan, prepared.config, prepared.secrets))
-        models = Models(prepared.config, store.recorded_base_url)
+        models = Models(prepared.config, store.recorded_base_url, offline=prepared.mode.mode == "none")
         asked = models.of_plan(plan)
         results = settings.results or experiment.root / "results" / experiment.name
         path = make_results_folder(results, datetime.now(UTC))
@@ -106,10 +109,10 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
 
         def note(text: str) -> None:
             run_log.write("note", text=text)
-            display.note(text)
+            display.note(store.scrub_text(text))
 
         stop = Stop()
-        spool = stack.enter_context(Spool(path, declared=_declared(plan)))
+        spool = stack.enter_context(Spool(path, declared=_declared(plan), scrub=store.scrub_bytes))
         live = Live(prepared.config, prepared.concurrency, store, stop, note)
         work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
         stack.enter_context(intercepted(store, note))
@@ -119,9 +122,12 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         tables = write_tables(spool, path, plan, settings.formats)
         message = stop.reason
         if message is None and any(without for without, _ in work.unrecorded.values()):
-            message = missing_answers(work.unrecorded, asked, prepared.mode, experiment.path.name)
+            message = missing_answers(work.unrecorded, asked, prepared.mode, _target(experiment))
         exit_code = _with_tables(work.exit_code(), tables, run_log)
+        message = None if message is None else store.scrub_text(message)
         run_log.write("end", exit_code=int(exit_code), message=message, **asdict(counters))
+        if work.cancelled:
+            raise asyncio.CancelledError
     return Run(
         exit_code=int(exit_code),
         path=path,
@@ -141,9 +147,9 @@ def intercepted(store: Store, on_warning: Callable[[str], None]) -> Iterator[Non
     from llmbatch.cassette.recorder import recording  # noqa: PLC0415 - likewise
 
     with ExitStack() as stack:
+        stack.enter_context(recording(store, on_warning=on_warning))
         if store.record_mode == "none":
             stack.enter_context(network_blocked())
-        stack.enter_context(recording(store, on_warning=on_warning))
         yield
 
 
@@ -151,6 +157,12 @@ def _with_tables(exit_code: ExitCode, tables: Tables, run_log: RunLog) -> ExitCo
     for problem, cause in tables.broken:
         run_log.write_exception("table_error", cause, message=problem.what)
     return ExitCode.USAGE if tables.broken and exit_code in {ExitCode.FINE, ExitCode.NO_ANSWER} else exit_code
+
+
+def _target(experiment: Experiment) -> str:
+    """Return the experiment's file as a person in the project's folder writes it."""
+    path, root = experiment.path, experiment.root
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def _declared(plan: Plan) -> dict[str, str]:

@@ -72,7 +72,7 @@ def _rows_by_task(rows: pl.LazyFrame, plan: Plan) -> list[tuple[PlannedTask, pl.
 
 
 def _prediction(rows: pl.LazyFrame, task: PlannedTask) -> str | None:
-    fields = {*task.samples.fields(), TRUTH}
+    fields = {*task.samples.fields(), TRUTH} - {task.truth}  # an answer may have the name of the truth's field
     answers = [name for name in rows.collect_schema() if name not in fields and not name.startswith(PREFIX)]
     return prediction_column(rows, truth_field=task.truth, answers=answers)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from llmbatch.asking.asker import Asker
 from llmbatch.call.failure import FailureKind
 from llmbatch.cassette.store import Store
-from llmbatch.errors import AuthorError, ExitCode, LlmbatchError
+from llmbatch.errors import AuthorError, ExitCode, LlmbatchError, SampleError
 from llmbatch.invocation.interrupt import interruptible
 from llmbatch.invocation.live import Live
 from llmbatch.invocation.models import Clients, Models
@@ -23,12 +23,16 @@ from llmbatch.runner.pool import run_window
 from llmbatch.runner.stop import Stop
 from llmbatch.tables.spool import Spool
 
+TASK_THREADS = "llmbatch-task"
+"""How the threads of sync tasks are named. No thread can be ended from outside."""
+
 
 @dataclass(slots=True)
 class Work:
     """What the cases of a run share, and what they have come to.
 
-    `unrecorded` counts, by variant title in plan order, the cases without a recorded answer and all cases.
+    `unrecorded` counts, by variant title in plan order, the cases without a recorded answer and all cases;
+    `cancelled` says that whoever awaited the run has cancelled it; `bad_sample` is the first that could not be read.
     """
 
     plan: Plan
@@ -44,6 +48,8 @@ class Work:
     without_answer: int = 0
     unrecorded: dict[str, tuple[int, int]] = field(default_factory=dict)
     first_error: AuthorError | None = None
+    cancelled: bool = False
+    bad_sample: str = ""
 
     async def run(self, on_start: Callable[[], None]) -> None:
         """Rehearse, call `on_start`, then run every case; however it ends, each case has a row afterwards.
@@ -54,11 +60,12 @@ class Work:
         asker.engine = self.live.engine if self.store.can_record else None
         asker.on_author_error = self._keep_first
         clients = Clients(self.live.build_client)
-        executor = ThreadPoolExecutor(self.window, thread_name_prefix="llmbatch-task")
+        executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)
         runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log)
         try:
             for case in self.plan.first_cases():
-                await runner.rehearse(case)
+                if "ask" in case.task.arguments:  # the others render no prompt, and may do things twice
+                    await runner.rehearse(case)
             if self.first_error is not None:
                 raise self.first_error
             on_start()
@@ -73,6 +80,8 @@ class Work:
             self.counters.in_flight += 1
             try:
                 self._finish(case, await runner.run(case))
+            except LlmbatchError as error:  # what is on its way is paid for: it is awaited, as after Ctrl-C
+                self._end(error)
             finally:
                 self.counters.in_flight -= 1
 
@@ -84,19 +93,31 @@ class Work:
 
         try:
             with interruptible(self._interrupted, end_now):
-                await window
-        except LlmbatchError as error:
-            self.run_log.write_exception("stopped", error)
-            self.stop.by_error(error)
+                await self._drained(window)
+        except LlmbatchError as error:  # of the samples
+            self._end(error)
         except asyncio.CancelledError:
-            if not self.stop.requested:
-                raise
+            self.cancelled = self.cancelled or not self.stop.requested
         self._add_rows_not_run(runner)
         if self.store.record_mode == "all" and not self.stop.requested:
             self.store.complete_generation()
 
+    async def _drained(self, window: asyncio.Future[None]) -> None:
+        """Await the window. Whoever cancels the run ends it as Ctrl-C does: what is on its way is paid for."""
+        try:
+            await asyncio.shield(window)
+        except asyncio.CancelledError:
+            if window.cancelled() or self.stop.requested:
+                raise
+            self.cancelled = True
+            self._interrupted()
+            await window
+
     def _finish(self, case: Case, done: Done) -> None:
         self.spool.add(case.index, done.row)
+        if case.sample.error is not None and not self.bad_sample:
+            self.bad_sample = case.sample.error.message
+            self.note(f"a sample cannot be read, the first is {self.bad_sample}; such cases are rows of their own")
         counters = self.counters
         counters.done += 1
         counters.failed += done.failure is not None
@@ -118,9 +139,16 @@ class Work:
     def _add_rows_not_run(self, runner: CaseRunner) -> None:
         if len(self.spool) == self.plan.count():
             return
-        for case in self.plan:
-            if case.index not in self.spool:
-                self.spool.add(case.index, runner.not_run(case).row)
+        try:
+            for case in self.plan:
+                if case.index not in self.spool:
+                    self.spool.add(case.index, runner.not_run(case).row)
+        except SampleError as error:  # the samples cannot be read again: the rows there are, are written
+            self._end(error)
+
+    def _end(self, error: LlmbatchError) -> None:
+        self.run_log.write_exception("stopped", error)
+        self.stop.by_error(error)
 
     def _interrupted(self) -> None:
         self.stop.by_interrupt()

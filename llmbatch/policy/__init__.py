@@ -2,7 +2,7 @@
 
 Pure rules over values; knows no cassette, no clock of its own and no network library. The rules that need
 more than one reply (circuit breakers, "the first answers all fail") belong to the engine.
-Source of the rules: the documentation of the services named beside them, and docs/reliability.md.
+Source of the rules: the documentation of the services named beside them.
 """
 
 from __future__ import annotations

@@ -5,33 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
-import math
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmbatch.asking.asker import Asker, Asking, BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
-from llmbatch.cassette.case import CaseContext, current_case
+from llmbatch.cassette.case import CaseContext, RehearsalOver, current_case
 from llmbatch.config import ResolvedModel
-from llmbatch.errors import (
-    AnswerError,
-    CassetteDamaged,
-    DiskError,
-    InternalError,
-    LlmbatchError,
-    NoAnswerRecorded,
-    PromptError,
-)
-from llmbatch.experiment.answer import Answer
 from llmbatch.experiment.ask import Model
 from llmbatch.plan import Case
 from llmbatch.runner.log import RunLog
+from llmbatch.runner.outcome import FATAL, answer_spoken_of, cost_of, failure_of_exception, failure_of_return, first_of
 from llmbatch.runner.row import NOT_RUN, build_row, columns_of_return
 
-FATAL = (PromptError, DiskError, CassetteDamaged, InternalError)
-"""What ends the run from inside a case: nothing good can come of the next one."""
+
+class TaskLeft(Exception):
+    """A task raised what would end the process or the event loop; here it is an exception like any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +32,7 @@ class Done:
     row: dict[str, Any]
     failure: Failure | None
     context: CaseContext | None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +49,22 @@ class CaseRunner:
     run_log: RunLog
 
     async def run(self, case: Case) -> Done:
-        """Return the case's row; raises only what must end the run."""
+        """Return the case's row; raises only what must end the run.
+
+        A task may end while an ask of it is on its way (a time-out, a gather whose other half raised). That answer
+        is paid for: it is awaited and recorded, and the row is made again from the cassette, as a replay makes it.
+        """
         if case.sample.error is not None:
             self.run_log.write("sample_error", case=case.id, message=case.sample.error.message)
             return Done(build_row(case, failure=case.sample.error), case.sample.error, None)
         context = CaseContext(case.id, case.repeat)
-        token = current_case.set(context)
-        try:
-            return await self._run_in(context, case)
-        finally:
-            current_case.reset(token)
+        done = await self._run_in(context, case)
+        if context.pending:
+            await asyncio.wait(context.pending)
+            replayed = await self._run_in(CaseContext(case.id, case.repeat, replay=True), case)
+            done = replace(replayed, context=context)
+        self._log(case, done)
+        return done
 
     async def rehearse(self, case: Case) -> None:
         """Run the case with nothing to call and counters of its own; whatever it raises is no matter."""
@@ -74,7 +72,7 @@ class CaseRunner:
         token = current_case.set(context)
         try:
             await self._call_task(case, self._bind(context, case))
-        except Exception:  # noqa: BLE001 - the asker has noted what must stop the run
+        except (Exception, RehearsalOver):  # noqa: BLE001 - the asker has noted what must stop the run
             return
         finally:
             current_case.reset(token)
@@ -85,24 +83,34 @@ class CaseRunner:
 
     async def _run_in(self, context: CaseContext, case: Case) -> Done:
         ask = self._bind(context, case)
+        token = current_case.set(context)
+        error: Exception | None = None
         try:
             returned = await self._call_task(case, ask)
-            answer, columns = _answer_spoken_of(returned, ask), columns_of_return(returned)
-            failure = _failure_of_return(returned)
+            answer, columns = answer_spoken_of(returned, ask.answers), columns_of_return(returned)
+            failure = failure_of_return(returned, ask.answers)
             row = build_row(
-                case, failure=failure, context=context, answer=answer, columns=columns, cost_usd=_cost(context)
+                case, failure=failure, context=context, answer=answer, columns=columns, cost_usd=cost_of(context)
             )
-        except FATAL:
-            raise
-        except Exception as error:  # noqa: BLE001 - one case's exception is that case's row
-            failure = _failure_of_exception(error, context)
-            if failure.kind is FailureKind.TASK_ERROR:
-                self.run_log.write_exception("task_error", error, case=case.id)
-            answer = _answer_spoken_of(None, ask)
-            row = build_row(case, failure=failure, context=context, answer=answer, cost_usd=_cost(context))
-        if failure is not None and failure.kind is not FailureKind.TASK_ERROR:
-            self.run_log.write("warning", case=case.id, kind=str(failure.kind), message=failure.message)
-        return Done(row, failure, context)
+        except Exception as raised:  # noqa: BLE001 - one case's exception is that case's row
+            fatal = first_of(raised, FATAL)
+            if fatal is not None:
+                raise fatal  # noqa: B904 - what wraps it says less, and is its context
+            error = raised
+            failure = failure_of_exception(raised, ask.answers, context)
+            answer = answer_spoken_of(None, ask.answers)
+            row = build_row(case, failure=failure, context=context, answer=answer, cost_usd=cost_of(context))
+        finally:
+            current_case.reset(token)
+        return Done(row, failure, context, error)
+
+    def _log(self, case: Case, done: Done) -> None:
+        if done.failure is None:
+            return
+        if done.failure.kind is FailureKind.TASK_ERROR and done.error is not None:
+            self.run_log.write_exception("task_error", done.error, case=case.id)
+        else:
+            self.run_log.write("warning", case=case.id, kind=str(done.failure.kind), message=done.failure.message)
 
     def _bind(self, context: CaseContext, case: Case) -> BoundAsk:
         withheld = frozenset({case.task.truth} if case.task.truth is not None else ())
@@ -110,20 +118,26 @@ class CaseRunner:
 
     async def _call_task(self, case: Case, ask: BoundAsk) -> object:
         arguments = self._arguments(case, ask)
-        if case.task.is_async:
-            return await case.task.function(**arguments)
-        call = contextvars.copy_context().run
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, lambda: call(case.task.function, **arguments))
+        try:
+            if case.task.is_async:
+                return await case.task.function(**arguments)
+            call = contextvars.copy_context().run
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.executor, lambda: call(_contained, case.task.function, arguments))
+        except SystemExit as error:
+            raise TaskLeft(f"the task called exit({error.code!r})") from error
+        except asyncio.CancelledError as error:
+            running = asyncio.current_task()
+            if running is not None and running.cancelling():
+                raise
+            raise TaskLeft("the task awaited something that was cancelled") from error
 
     def _arguments(self, case: Case, ask: BoundAsk) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for name in case.task.arguments:
             match name:
                 case "sample":
-                    # repeats share one sample, and what a task does to it must not reach the next repeat
-                    shared = case.task.repeat > 1
-                    arguments[name] = copy.deepcopy(case.sample.value) if shared else case.sample.value
+                    arguments[name] = _own_copy(case.sample.value)
                 case "ask":
                     arguments[name] = ask
                 case "client":
@@ -135,49 +149,30 @@ class CaseRunner:
         return arguments
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+def _own_copy(value: object) -> object:
+    """Return the case's own copy of a sample: what a task does to it reaches neither its row nor another case."""
+    if type(value) is dict and _SCALARS.issuperset(map(type, value.values())):
+        return value.copy()
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - an author's object may refuse to be copied, and is then shared
+        return value
+
+
+def _contained(function: Callable[..., object], arguments: dict[str, Any]) -> object:
+    """Call a sync task in its thread; a future can carry any exception but StopIteration."""
+    try:
+        return function(**arguments)
+    except StopIteration as error:
+        raise TaskLeft("StopIteration: `next` found nothing") from error
+
+
 def _as_written(model: ResolvedModel | None) -> Model | None:
     """Return the model as a task gets it: its text, with what other SDKs need beside it."""
     if model is None:
         return None
     key = model.key.reveal() if model.key is not None else ""
     return Model(model.text, name=model.name, base_url=model.base_url, api_key=key)
-
-
-def _answer_spoken_of(returned: object, ask: BoundAsk) -> Answer[Any] | None:
-    if isinstance(returned, Answer):
-        return returned
-    spoken = getattr(returned, "answer", None)
-    if isinstance(spoken, Answer):
-        return spoken
-    put = [answer for answer in ask.answers if answer is not None]
-    return put[-1] if put else None
-
-
-def _failure_of_return(returned: object) -> Failure | None:
-    answer = returned if isinstance(returned, Answer) else getattr(returned, "answer", None)
-    if isinstance(answer, Answer) and answer.failure is not None:
-        return Failure(answer.failure, answer.failure_message)
-    return None
-
-
-def _failure_of_exception(error: Exception, context: CaseContext) -> Failure:
-    while isinstance(error, ExceptionGroup):  # a TaskGroup's; the first of its errors is what happened
-        error = error.exceptions[0]
-    if isinstance(error, AnswerError):
-        return Failure(FailureKind(error.kind), error.what, type(error).__name__)
-    if isinstance(error, NoAnswerRecorded):
-        if context.failures:
-            return context.failures[-1]
-        return Failure(FailureKind.NOT_RECORDED, error.what, type(error).__name__)
-    if context.failures and not isinstance(error, LlmbatchError):
-        # the exception of an SDK over a reply that the service's failure explains
-        return context.failures[-1]
-    message = error.line() if isinstance(error, LlmbatchError) else f"{type(error).__name__}: {error}"
-    return Failure(FailureKind.TASK_ERROR, message, type(error).__name__)
-
-
-def _cost(context: CaseContext) -> float | None:
-    if not context.costs_usd or any(cost is None for cost in context.costs_usd):
-        return None
-    # fsum: the sum of gathered asks must not depend on the order in which they ended
-    return math.fsum(cost for cost in context.costs_usd if cost is not None)

@@ -38,17 +38,22 @@ async def run_window(
 ) -> None:
     """Await `work(item)` for each item, at most `window` at a time, starting each as soon as one ends.
 
-    Items are taken from the iterator one by one, when a worker is free. An exception of `work` or of the
-    iterator ends all workers and is raised. When `may_start` turns false no further item is taken.
+    Items are taken from the iterator one by one, when a worker is free. An exception of `work` ends all workers
+    and is raised. One of the iterator is raised when the items that are on their way have ended. When `may_start`
+    turns false no further item is taken.
     """
     source = iter(items)
     breath = Breath()
+    broken: list[Exception] = []
 
     async def worker() -> None:
-        while may_start():
+        while not broken and may_start():
             try:
                 item = next(source)
             except StopIteration:
+                return
+            except Exception as error:  # noqa: BLE001 - samples may raise anything, and what is on its way is paid for
+                broken.append(error)
                 return
             await work(item)
             await breath.take()
@@ -56,6 +61,8 @@ async def run_window(
     workers = [asyncio.create_task(worker()) for _ in range(window)]
     try:
         await asyncio.gather(*workers)
+        if broken:
+            raise broken[0]
     finally:
         for task in workers:
             task.cancel()

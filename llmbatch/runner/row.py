@@ -7,7 +7,6 @@ from dataclasses import asdict, is_dataclass
 from types import MappingProxyType
 from typing import Any
 
-import orjson
 from pydantic import BaseModel
 
 from llmbatch.call.failure import Failure, FailureKind
@@ -17,6 +16,8 @@ from llmbatch.errors import TaskError
 from llmbatch.experiment.answer import Answer
 from llmbatch.parse.completion import usage_of
 from llmbatch.plan import Case
+from llmbatch.samples.values import NotJsonLikeError, canonical_json, json_like
+from llmbatch.tables.cells import cell_of
 
 
 def columns_of_return(value: object) -> dict[str, Any]:
@@ -27,13 +28,13 @@ def columns_of_return(value: object) -> dict[str, Any]:
         case BaseModel():
             return value.model_dump(mode="json")
         case Mapping():
-            return {str(name): cell for name, cell in value.items()}
+            return {str(name): cell_of(cell) for name, cell in value.items()}
         case None:
             return {}
         case str() | int() | float() | bool() | list():
             return {"answer": value}
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return asdict(value)
+            return {name: cell_of(cell) for name, cell in asdict(value).items()}
         case _:
             raise TaskError(
                 f"a task returned a {type(value).__name__}, which has no columns",
@@ -89,9 +90,16 @@ def _identity(case: Case) -> dict[str, Any]:
 
 
 def _text(value: object) -> object:
+    """Return a parametrised value as a cell that is the same in every process: no address, no set order."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    return value.__name__ if isinstance(value, type) else str(value)
+    name = getattr(value, "__name__", None)
+    if isinstance(name, str):
+        return name
+    try:
+        return canonical_json(json_like(value)).decode()
+    except NotJsonLikeError:
+        return type(value).__name__
 
 
 def _state(failure: Failure | None) -> dict[str, Any]:
@@ -106,7 +114,7 @@ def _state(failure: Failure | None) -> dict[str, Any]:
 
 def _said(answer: Answer[Any] | None) -> dict[str, Any]:
     if answer is None:
-        return {}
+        return dict(_UNSAID)
     return {
         "llmbatch_model": answer.model,
         "llmbatch_text": answer.text or None,
@@ -115,8 +123,22 @@ def _said(answer: Answer[Any] | None) -> dict[str, Any]:
         "llmbatch_served_model": answer.served_model,
         "llmbatch_fingerprint": answer.fingerprint,
         "llmbatch_prompt_fingerprint": answer.prompt_fingerprint,
-        "llmbatch_parameters": orjson.dumps(dict(answer.parameters), option=orjson.OPT_SORT_KEYS).decode(),
+        "llmbatch_parameters": canonical_json(dict(answer.parameters)).decode(),
     }
+
+
+_UNSAID = dict.fromkeys(
+    (
+        "llmbatch_text",
+        "llmbatch_finish_reason",
+        "llmbatch_mode",
+        "llmbatch_served_model",
+        "llmbatch_fingerprint",
+        "llmbatch_prompt_fingerprint",
+        "llmbatch_parameters",
+    )
+)
+"""The same columns where nothing was said, so that a run in which nothing was has the columns of every other."""
 
 
 def _measured(context: CaseContext | None, cost_usd: float | None) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from llmbatch.errors import ExitCode, LlmbatchError, ServiceError
 
@@ -13,11 +14,20 @@ class Stop:
 
     reason: str | None = None
     exit_code: ExitCode = ExitCode.FINE
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def requested(self) -> bool:
         """Whether no further case may start and nothing further may be sent."""
         return self.reason is not None
+
+    async def sleep(self, seconds: float) -> bool:
+        """Sleep, or until the end has come; return whether it has."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._ended.wait()
+        except TimeoutError:
+            return False
 
     def by_interrupt(self) -> None:
         """End the run because the person at the terminal says so."""
@@ -34,4 +44,5 @@ class Stop:
     def _end(self, reason: str, exit_code: ExitCode) -> None:
         if self.reason is None:
             self.reason = reason
+            self._ended.set()
             self.exit_code = exit_code

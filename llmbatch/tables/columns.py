@@ -39,7 +39,7 @@ _AFTER_PARAMETERS = (
     Column("llmbatch_error", STR, "what is wrong, in words"),
     Column("llmbatch_text", STR, "what the model said, word for word"),
     Column("llmbatch_finish_reason", STR, "why the model stopped, as the service says"),
-    Column("llmbatch_mode", STR, "how structure was asked for: schema, json, tool or text"),
+    Column("llmbatch_mode", STR, "how structure was asked for: json_schema, json_object or text"),
     Column("llmbatch_served_model", STR, "the model the service says it used"),
     Column("llmbatch_fingerprint", STR, "the service's system fingerprint"),
     Column("llmbatch_tokens_in", INT, "tokens of the questions, as the service counted them"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -28,12 +28,20 @@ class Spool:
     """Keeps finished rows until the table is made: add in any order, read in plan order.
 
     `declared` gives columns their dtypes by name (`str`, `int`, `float`, `bool`, `list[str]`, ...);
-    llmbatch's own columns have theirs. One thread adds. The file `rows.spool` in the folder is replaced when
-    the spool is made and removed by `close`. Raises DiskError where the file cannot be written.
+    llmbatch's own columns have theirs. `scrub` takes secrets out of a row's JSON. One thread adds. The file
+    `rows.spool` in the folder is replaced when the spool is made and removed by `close`. Raises DiskError where
+    the file cannot be written.
     """
 
-    def __init__(self, folder: Path, *, declared: Mapping[str, Kind] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        declared: Mapping[str, Kind] | None = None,
+        scrub: Callable[[bytes], bytes] = lambda line: line,
+    ) -> None:
         self.path = folder / "rows.spool"
+        self._scrub = scrub
         self._declared = dict(declared or {})
         self._union = SchemaUnion(self._declared)
         self._schema: Schema | None = None
@@ -52,7 +60,7 @@ class Spool:
 
         Values need not be cells yet: see `cells.cell_of`, which raises TaskError for what no table can hold.
         """
-        line = self._line(index, row)
+        line = self._scrub(self._line(index, row))
         if index >= len(self._offsets):
             self._offsets.extend([_ABSENT] * (index + 1 - len(self._offsets)))
         try:

@@ -32,13 +32,14 @@ def test_a_new_experiment_is_four_files(tmp_path: Path) -> None:
 
 
 def test_the_experiment_declares_its_task_and_table(tmp_path: Path) -> None:
-    """The file runs as it is; its table counts a missing answer as not right."""
+    """The file runs as it is; its table is over the reviews that have an answer."""
     names = namespace(create_experiment("reviews", tmp_path)[0])
 
     assert isinstance(names["reviews"], Task)
     rows = pl.LazyFrame(
         {
             "llmbatch_variant": ["a", "a", "a"],
+            "llmbatch_status": ["ok", "timeout", "ok"],
             "app": ["maps", "maps", "notes"],
             "sentiment": ["mixed", None, "positive"],
             "truth": ["mixed", "mixed", "positive"],
@@ -47,7 +48,7 @@ def test_the_experiment_declares_its_task_and_table(tmp_path: Path) -> None:
     by_app = names["by_app"]
     assert callable(by_app)
     expected = pl.DataFrame(
-        {"llmbatch_variant": ["a", "a"], "app": ["maps", "notes"], "n": [2, 1], "accuracy": [0.5, 1.0]},
+        {"llmbatch_variant": ["a", "a"], "app": ["maps", "notes"], "n": [1, 1], "accuracy": [1.0, 1.0]},
         schema_overrides={"n": pl.get_index_type()},
     )
     assert expected.equals(by_app(rows).collect())
@@ -60,7 +61,7 @@ def test_every_label_is_one_the_model_may_answer(tmp_path: Path) -> None:
 
     review = namespace(experiment)["Review"]
     assert isinstance(review, type)
-    assert {row["label"] for row in rows} == set(shape_of(review).labels("sentiment"))
+    assert {row["sentiment"] for row in rows} == set(shape_of(review).labels("sentiment"))
     assert len({row["id"] for row in rows}) == 8
     assert all("{review}" in prompt.read_text() and "review" in row and "app" in row for row in rows)
 

@@ -48,23 +48,31 @@ class Finished:
 
 @dataclass
 class Project:
-    """A folder with everything `llmbatch exp` needs. `environ` is all the process sees beside PATH."""
+    """A folder with everything `llmbatch exp` needs. `environ` is all the process sees beside PATH.
+
+    `settings` are the first lines of the configuration, before its tables.
+    """
 
     root: Path
     base_url: str
     key: str | None = None
     environ: dict[str, str] = field(default_factory=dict)
+    settings: str = ""
 
     def __post_init__(self) -> None:
         for folder in ("experiments/data", "prompts"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
-        key_env = f'key_env = "{KEY_VARIABLE}"\n' if self.key is not None else ""
-        text = f'[endpoints.service]\nbase_url = "{self.base_url}"\nstructured = "json_schema"\n{key_env}'
-        (self.root / "llmbatch.toml").write_text(text, encoding="utf-8")
+        self.configure(self.settings)
         self.write_experiment(EXPERIMENT)
         self.write_prompt(PROMPT)
         if self.key is not None:
             self.environ[KEY_VARIABLE] = self.key
+
+    def configure(self, settings: str) -> None:
+        """Write the configuration anew, with these lines before its tables."""
+        key_env = f'key_env = "{KEY_VARIABLE}"\n' if self.key is not None else ""
+        text = f'{settings}\n[endpoints.service]\nbase_url = "{self.base_url}"\nstructured = "json_schema"\n{key_env}'
+        (self.root / "llmbatch.toml").write_text(text, encoding="utf-8")
 
     @property
     def cassette(self) -> Path:
