@@ -121,6 +121,8 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         display.stop()
         tables = write_tables(spool, path, plan, settings.formats)
         message = stop.reason
+        if message is not None and counters.done < total:
+            message = f"{message}\n{total - counters.done:,} of {total:,} cases were not run"
         if message is None and any(without for without, _ in work.unrecorded.values()):
             message = missing_answers(work.unrecorded, asked, prepared.mode, _target(experiment))
         exit_code = _with_tables(work.exit_code(), tables, run_log)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmbatch.columns import PREFIX, TRUTH
 from llmbatch.errors import LlmbatchError, TaskError
 from llmbatch.experiment.words import TableDefinition
 from llmbatch.invocation.options import Format
 from llmbatch.plan import Plan, PlannedTask
 from llmbatch.tables.builtin import calls_and_cost, confusion, failures, prediction_column, summary
-from llmbatch.tables.columns import PREFIX, TRUTH
 from llmbatch.tables.spool import Spool
 from llmbatch.tables.write import write_frame, write_rows
 

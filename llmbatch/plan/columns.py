@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from llmbatch.columns import OWN_DTYPES, PREFIX, TRUTH
 from llmbatch.errors import TaskError
 from llmbatch.experiment.words import Task
-
-RESERVED_PREFIX = "llmbatch_"
-TRUTH_COLUMN = "truth"
-
-OWN_COLUMNS = (
-    "case", "task", "variant", "sample", "repeat", "status", "error_kind", "error", "model", "text",
-    "finish_reason", "mode", "served_model", "fingerprint", "prompt_fingerprint", "parameters", "tokens_in",
-    "tokens_out", "cost_usd", "asks", "request_id", "recorded_at", "taken_us",
-)  # fmt: skip
-"""llmbatch's own columns of every row, without their prefix; parameters' columns have it as well."""
 
 
 def check_columns(
@@ -30,24 +21,24 @@ def check_columns(
     `answer_columns` None: the task's annotations do not say, and its rows are checked when they are made.
     """
     for name in parameter_names:
-        if name in OWN_COLUMNS and name != "model":
+        if PREFIX + name in OWN_DTYPES and name != "model":
             raise TaskError(
-                f"{task.name} is parametrised by `{name}`, and {RESERVED_PREFIX}{name} is every row's column",
+                f"{task.name} is parametrised by `{name}`, and {PREFIX}{name} is every row's column",
                 place=task.place,
-                reserved=", ".join(OWN_COLUMNS),
+                reserved=", ".join(name.removeprefix(PREFIX) for name in OWN_DTYPES),
                 fix=f"rename it, for instance `{task.name}_{name}`",
             )
     fields = [name for name in sample_fields if name != task.truth]
     _check_reserved(task, fields, "a field of the samples")
-    if task.truth is not None and TRUTH_COLUMN in fields:
+    if task.truth is not None and TRUTH in fields:
         raise TaskError(
-            f"the samples of {task.name} have a field `{TRUTH_COLUMN}`, and its truth is `{task.truth}`",
+            f"the samples of {task.name} have a field `{TRUTH}`, and its truth is `{task.truth}`",
             place=task.place,
-            fix=f"rename the field, or declare truth={TRUTH_COLUMN!r}",
+            fix=f"rename the field, or declare truth={TRUTH!r}",
         )
     answers = list(answer_columns or ())
     _check_reserved(task, answers, "a field of the answer")
-    taken = [*fields, TRUTH_COLUMN] if task.truth is not None else fields
+    taken = [*fields, TRUTH] if task.truth is not None else fields
     for name in answers:
         if name in taken:
             whose = "a field of the samples" if name in fields else "the truth's column"
@@ -60,9 +51,9 @@ def check_columns(
 
 def _check_reserved(task: Task[..., Any], names: Iterable[str], what: str) -> None:
     for name in names:
-        if name.startswith(RESERVED_PREFIX):
+        if name.startswith(PREFIX):
             raise TaskError(
-                f"`{name}` is {what} of {task.name}, and the prefix {RESERVED_PREFIX} is reserved",
+                f"`{name}` is {what} of {task.name}, and the prefix {PREFIX} is reserved",
                 place=task.place,
-                fix=f"rename it to `{name.removeprefix(RESERVED_PREFIX) or 'field'}`",
+                fix=f"rename it to `{name.removeprefix(PREFIX) or 'field'}`",
             )

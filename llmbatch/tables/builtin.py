@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from llmbatch.call.failure import FailureKind
+from llmbatch.columns import TRUTH
 from llmbatch.stats import wilson_interval
 from llmbatch.tables.cells import FLOAT, INT, STR, Kind
-from llmbatch.tables.columns import TRUTH
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from llmbatch.columns import OWN_DTYPES
 from llmbatch.errors import InternalError
 from llmbatch.tables.cells import (
     BOOL,
@@ -29,7 +30,6 @@ from llmbatch.tables.cells import (
     json_text,
     kind_of,
 )
-from llmbatch.tables.columns import OWN_DTYPES
 
 if TYPE_CHECKING:
     import polars as pl

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
+from llmbatch.columns import VOLATILE_COLUMNS
 from llmbatch.errors import DiskError
-from llmbatch.tables.columns import VOLATILE_COLUMNS
 from llmbatch.tables.spool import Spool
 
 if TYPE_CHECKING:

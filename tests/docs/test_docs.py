@@ -20,6 +20,7 @@ from llmbatch.cassette import scrub
 from llmbatch.cassette.store import Store
 from llmbatch.cli.arguments import build_parser
 from llmbatch.collect import collect
+from llmbatch.columns import OWN_COLUMNS
 from llmbatch.config import load_config
 from llmbatch.config.values import KNOWN_ENDPOINTS
 from llmbatch.errors import ConfigError, ExitCode
@@ -27,7 +28,6 @@ from llmbatch.experiment.ask import AskOptions
 from llmbatch.invocation.options import FORMATS, MODES, RunOptions
 from llmbatch.plan import build_plan
 from llmbatch.tables.builtin import CALLS_SCHEMA, FAILURES_SCHEMA, SUMMARY_SCHEMA
-from llmbatch.tables.columns import OWN_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("experiments/**/*.md")])

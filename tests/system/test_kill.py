@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,8 @@ def slow(tmp_path: Path) -> FaultServer:
     return FaultServer(latency_ms=30)
 
 
-def answered(server: FaultServer) -> int:
-    return int(server.truth()["answered"])
+def has_answered(server: FaultServer, count: int) -> bool:
+    return int(server.truth()["answered"]) >= count
 
 
 @pytest.mark.parametrize("kills", [[17], [5, 19, 33, 47]])
@@ -63,7 +64,7 @@ def test_a_killed_run_goes_on_and_asks_again_only_what_was_in_flight(
         on_disk = []
         for count in kills:
             with project.start(*EVERY) as process:
-                until(lambda count=count: answered(server) >= count, process)
+                until(partial(has_answered, server, count), process)
                 process.kill()
             on_disk.append(recorded(project))
         finished = project.exp(*EVERY)
@@ -111,7 +112,7 @@ def test_the_first_signal_drains_and_the_same_command_goes_on(
         project = Project(tmp_path / "project", server.base_url)
         project.write_samples(commits(40))
         with project.start(*EVERY) as process:
-            until(lambda: answered(server) >= 10, process)
+            until(partial(has_answered, server, 10), process)
             process.send_signal(number)
             out, err = process.communicate(timeout=60)
         statuses = Counter(project.rows()["llmbatch_status"].to_list())
@@ -122,6 +123,8 @@ def test_the_first_signal_drains_and_the_same_command_goes_on(
     assert process.returncode == 2, err
     assert "the same command goes on where it stopped" in err
     assert "Ctrl-C again" in err
+    assert f"{statuses['not_run']} of 80 cases were not run" in err
+    assert ", 0 failed" in err
     assert set(statuses) == {"ok", "not_run"}
     assert statuses["ok"] == paid["answered"] < 80
     assert sum(statuses.values()) == 80
@@ -132,9 +135,7 @@ def test_the_first_signal_drains_and_the_same_command_goes_on(
 
 
 @pytest.mark.parametrize("task", ["ask", "requests"])
-def test_the_second_signal_ends_at_once_even_while_calls_hang(
-    project: Project, server: FaultServer, task: str
-) -> None:
+def test_the_second_signal_ends_at_once_even_while_calls_hang(project: Project, server: FaultServer, task: str) -> None:
     """Neither a service that is silent nor a thread that waits for it keeps the terminal."""
     calls, hanging = (12, 2) if task == "ask" else (6, 1)
     if task == "requests":
@@ -191,7 +192,7 @@ def test_a_new_generation_is_resumed_after_a_kill_and_serves_once_it_is_complete
     before = digest(project)
     with FaultServer(latency_ms=30, seed="1", port=port) as second:
         with project.start("--record-mode", "all", *EVERY) as process:
-            until(lambda: answered(second) >= 15, process)
+            until(partial(has_answered, second, 15), process)
             process.kill()
         old = project.exp("--offline")
         between = digest(project)

@@ -118,4 +118,4 @@ def test_offline_nothing_is_connected_to_by_any_way(project: Project, server: Fa
     online, offline = project.exp(), project.exp("--offline")
 
     assert (online.code, offline.code) == (0, 1), online.err
-    assert project.rows()["llmbatch_status"].to_list() == ["task_error"]
+    assert project.rows()["llmbatch_status"].to_list() == ["not_recorded"]

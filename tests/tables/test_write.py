@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmbatch.columns import OWN_COLUMNS
 from llmbatch.errors import DiskError
-from llmbatch.tables.columns import OWN_COLUMNS
 from llmbatch.tables.spool import Spool
 from llmbatch.tables.write import VOLATILE_COLUMNS, frame_digest, write_frame, write_rows
 

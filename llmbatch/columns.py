@@ -1,0 +1,56 @@
+"""llmbatch's own columns: names, dtypes and meanings, in the order of a row. Knows no row and no polars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PREFIX = "llmbatch_"
+"""What the names of all own columns begin with, those of parametrised names included."""
+
+TRUTH = "truth"
+"""The column of the truth, whatever the samples call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, its dtype and what it says.
+
+    `volatile` marks what two recordings of one experiment cannot share: times and request ids.
+    """
+
+    name: str
+    dtype: Literal["str", "int", "float"]
+    meaning: str
+    volatile: bool = False
+
+
+OWN_COLUMNS: tuple[Column, ...] = (
+    Column("llmbatch_case", "str", "the case's id: task, variant, sample and repeat"),
+    Column("llmbatch_task", "str", "the task's name"),
+    Column("llmbatch_variant", "str", "the variant's id, as between the brackets on the command line"),
+    Column("llmbatch_model", "str", "the model asked, as written: endpoint/model"),
+    Column("llmbatch_sample", "str", "the sample's id"),
+    Column("llmbatch_repeat", "int", "which repeat of the sample this is, from 0"),
+    Column("llmbatch_status", "str", "`ok`, or the category of what is wrong"),
+    Column("llmbatch_error_kind", "str", "a finer name of what is wrong: an exception, `http_503`"),
+    Column("llmbatch_error", "str", "what is wrong, in words"),
+    Column("llmbatch_text", "str", "what the model said, word for word"),
+    Column("llmbatch_finish_reason", "str", "why the model stopped, as the service says"),
+    Column("llmbatch_mode", "str", "how structure was asked for: json_schema, json_object or text"),
+    Column("llmbatch_served_model", "str", "the model the service says it used"),
+    Column("llmbatch_fingerprint", "str", "the service's system fingerprint"),
+    Column("llmbatch_tokens_in", "int", "tokens of the questions, as the service counted them"),
+    Column("llmbatch_tokens_out", "int", "tokens of the answers, as the service counted them"),
+    Column("llmbatch_cost_usd", "float", "cost of the case's answers in US dollars; null without prices"),
+    Column("llmbatch_asks", "int", "how many HTTP calls the case's answers took"),
+    Column("llmbatch_prompt_fingerprint", "str", "digest of the prompt files used"),
+    Column("llmbatch_parameters", "str", "the request's parameters as used, as JSON"),
+    Column("llmbatch_request_id", "str", "the service's id of the last request", volatile=True),
+    Column("llmbatch_recorded_at", "str", "when the last answer was recorded, ISO 8601 in UTC", volatile=True),
+    Column("llmbatch_taken_us", "int", "microseconds from send to last byte, summed", volatile=True),
+)
+"""Every column of llmbatch's own. One `llmbatch_<name>` for each parametrised name follows the model."""
+
+OWN_DTYPES: dict[str, str] = {column.name: column.dtype for column in OWN_COLUMNS}
+VOLATILE_COLUMNS: tuple[str, ...] = tuple(column.name for column in OWN_COLUMNS if column.volatile)
