@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmbatch.cassette.store import Store
 from llmbatch.client.gate import Gate, Pacer
-from llmbatch.client.retry import RetrySettings
+from llmbatch.client.retry import Attempted, RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, ResolvedModel
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.live import LiveEngine, refuse
 from llmbatch.policy import Verdict
+from llmbatch.runner.counters import Counters
 
 if TYPE_CHECKING:
     import openai
@@ -28,13 +29,25 @@ LONG_WAIT_SECONDS = 10.0
 class Live:
     """Builds the engine and the clients of one run, and closes their connections."""
 
-    def __init__(self, config: Config, concurrency: int, store: Store, halt: Halt, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        concurrency: int,
+        store: Store,
+        halt: Halt,
+        *,
+        counters: Counters,
+        note: Callable[[str], None],
+    ) -> None:
         self._note = note
+        self._counters = counters
         self._gate = Gate(concurrency)
         self._transport = Transport()
         self._halt = halt
         self._health = Health(halt)
-        self._retry = RetrySettings(max_retries=config.max_retries, sleep=halt.sleep, on_wait=self._waits)
+        self._retry = RetrySettings(
+            max_retries=config.max_retries, sleep=halt.sleep, on_wait=self._waits, on_attempt=self._goes_on
+        )
         limited = {name: endpoint.rpm for name, endpoint in config.endpoints.items() if endpoint.rpm}
         self._pacers = {name: Pacer(rpm, sleep=halt.sleep) for name, rpm in limited.items()}
         self.engine = LiveEngine(store, self._transport, self._gate, self._retry, halt, self._health, self._pacers)
@@ -56,6 +69,10 @@ class Live:
         await self.engine.close()
         await self._transport.close()
 
+    def _goes_on(self, attempted: Attempted[Any]) -> None:
+        self._counters.waiting = ""
+
     def _waits(self, verdict: Verdict, seconds: float) -> None:
+        self._counters.waiting = f"waiting {seconds:.0f} s: {verdict.kind}"
         if seconds >= LONG_WAIT_SECONDS:
             self._note(f"waiting {seconds:.0f} s before the next try: {verdict.message}")

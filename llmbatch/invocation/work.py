@@ -118,12 +118,10 @@ class Work:
         if case.sample.error is not None and not self.bad_sample:
             self.bad_sample = case.sample.error.message
             self.note(f"a sample cannot be read, the first is {self.bad_sample}; such cases are rows of their own")
-        if done.failure is not None and done.failure.kind is FailureKind.NOT_RUN:
-            self.without_answer += 1
-            return  # neither done nor failed: the next run's
         counters = self.counters
-        counters.done += 1
-        counters.failed += done.failure is not None
+        ran = done.failure is None or done.failure.kind is not FailureKind.NOT_RUN
+        counters.done += ran  # what the end of the run left open is neither done nor failed: it is the next run's
+        counters.failed += ran and done.failure is not None
         if done.failure is not None and not done.failure.kind.is_result:
             self.without_answer += 1
         unrecorded = done.failure is not None and done.failure.kind is FailureKind.NOT_RECORDED

@@ -133,8 +133,9 @@ def counters_text(counters: Counters) -> str:
         f"cached {counters.cached:,}",
         f"failed {counters.failed:,}",
         f"tokens {count_text(counters.tokens_in)} in {count_text(counters.tokens_out)} out",
-        f"${counters.cost_usd:,.4f}" if counters.cost_usd < 1 else f"${counters.cost_usd:,.2f}",
     ]
+    if counters.cost_usd:  # without prices nothing is known, and 0 would be a claim
+        parts.append(f"${counters.cost_usd:,.4f}" if counters.cost_usd < 1 else f"${counters.cost_usd:,.2f}")
     if counters.in_flight:
         parts.append(f"in flight {counters.in_flight:,}")
     if counters.waiting:

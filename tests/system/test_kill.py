@@ -147,10 +147,11 @@ def test_the_second_signal_ends_at_once_even_while_calls_hang(project: Project, 
         until_said("Ctrl-C again", process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
-    statuses = project.rows().group_by("id").first().sort("id")["llmbatch_status"].to_list()
+    statuses = dict(project.rows().select("id", "llmbatch_status").iter_rows())
 
     assert process.returncode == 2, err
-    assert statuses == ["ok"] * 5 + ["not_run"]
+    assert statuses["slow"] == "not_run"
+    assert {*statuses.values()} <= {"ok", "not_run"}  # an answer may have come a moment before the second signal
 
 
 SYNC = """
