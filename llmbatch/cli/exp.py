@@ -13,7 +13,7 @@ from llmbatch.errors import ExitCode, UsageError
 from llmbatch.invocation.options import settings_of
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import Prepared, execute, prepare
-from llmbatch.report.progress import open_progress
+from llmbatch.report.display import open_progress
 from llmbatch.report.safe import safe
 from llmbatch.report.terminal import print_tables
 from llmbatch.runner.counters import Counters

@@ -17,7 +17,8 @@ import httpx2
 import openai
 
 from llmbatch.call.values import Reply
-from llmbatch.client.gate import Gate, Pacer
+from llmbatch.client.gate import Gate
+from llmbatch.client.pacer import Pacer
 from llmbatch.client.proxy import proxy_of
 from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
 from llmbatch.config import ResolvedModel

@@ -12,7 +12,8 @@ from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import RecordedFailure, Reply
 from llmbatch.cassette.case import Exchange, current_case, current_exchange
 from llmbatch.cassette.store import Store
-from llmbatch.client.gate import Gate, Pacer
+from llmbatch.client.gate import Gate
+from llmbatch.client.pacer import Pacer
 from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
 from llmbatch.client.transport import Transport
 from llmbatch.config import ResolvedModel

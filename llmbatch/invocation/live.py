@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmbatch.cassette.store import Store
-from llmbatch.client.gate import Gate, Pacer
+from llmbatch.client.gate import Gate
+from llmbatch.client.pacer import Pacer
 from llmbatch.client.retry import Attempted, RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, ResolvedModel

@@ -18,7 +18,7 @@ from llmbatch.experiment.words import Task
 from llmbatch.invocation.options import RunOptions, settings_of
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import execute, prepare
-from llmbatch.report.progress import open_progress
+from llmbatch.report.display import open_progress
 from llmbatch.runner.counters import Counters
 
 __all__ = ["arun", "run"]

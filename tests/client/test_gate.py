@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmbatch.client.gate import Gate, Pacer
+from llmbatch.client.gate import Gate
+from llmbatch.client.pacer import Pacer
 
 
 async def turn(times: int = 3) -> None:

@@ -6,13 +6,13 @@ import io
 
 from rich.console import Console
 
+from llmbatch.report.display import open_progress
 from llmbatch.report.live import LiveProgress
 from llmbatch.report.progress import (
     NoProgress,
     PlainProgress,
     count_text,
     counters_text,
-    open_progress,
     seconds_text,
 )
 from llmbatch.runner.counters import Counters
