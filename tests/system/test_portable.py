@@ -39,7 +39,7 @@ print("the guard is on", file=__import__("sys").stderr)
 
 
 def test_the_main_path_needs_no_posix(project: Project, server: FaultServer) -> None:
-    """A live run, a replay and a client task."""
+    """A live run and its replay, with every POSIX-only module refused to our own code."""
     site = project.root / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(SITE, encoding="utf-8")
