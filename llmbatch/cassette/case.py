@@ -48,7 +48,8 @@ class CaseContext:
     """The draw counters of one case, and everything it was answered.
 
     `replies` are in the order noted, hits and paid ones alike; `failures` are the calls that no reply
-    answered, and `pending` the asks that are on their way. A `rehearsal` or a `replay` may look up but not send.
+    answered, and `pending` the asks that are on their way; `abandoned` says that the task did not wait for one. A
+    `rehearsal` may look up but not send.
     Safe to use from several threads.
     """
 
@@ -59,6 +60,7 @@ class CaseContext:
         "_lock",
         "_misses",
         "_unanswered",
+        "abandoned",
         "cached",
         "case_id",
         "costs_usd",
@@ -67,15 +69,14 @@ class CaseContext:
         "pending",
         "rehearsal",
         "repeat",
-        "replay",
         "replies",
     )
 
-    def __init__(self, case_id: str, repeat: int, *, rehearsal: bool = False, replay: bool = False) -> None:
+    def __init__(self, case_id: str, repeat: int, *, rehearsal: bool = False) -> None:
         self.case_id = case_id
         self.repeat = repeat
         self.rehearsal = rehearsal
-        self.replay = replay
+        self.abandoned = False
         self.pending: set[asyncio.Future[Any]] = set()
         self.replies: list[Reply] = []
         self.failures: list[Failure] = []
@@ -130,7 +131,7 @@ class CaseContext:
     @property
     def may_send(self) -> bool:
         """Whether anything may be called for this run of the case."""
-        return not (self.rehearsal or self.replay)
+        return not self.rehearsal
 
     def count_miss(self) -> None:
         """Count a question of a rehearsal that has no recorded answer. Raises RehearsalOver after many."""

@@ -150,7 +150,7 @@ class Filing:
             case.end_foreign(call.request.digest, answered=False)
         details = {"case": case.case_id if case is not None else "none: the request belongs to no case"}
         mode = self.store.record_mode
-        details["mode"] = mode if case is None or case.may_send else "none (a rehearsal or a replay)"
+        details["mode"] = mode if case is None or case.may_send else "none (a rehearsal)"
         failure = self.store.find_failure(call.key)
         if failure is not None:
             details["failure"] = f"the last attempt ended in {failure.kind}: {failure.message}"

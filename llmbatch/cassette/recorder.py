@@ -28,7 +28,7 @@ from llmbatch.cassette.filing import Filing, case_id_of
 from llmbatch.cassette.patching import handing_on_what_was_stored, real_connections_kept
 from llmbatch.cassette.store import Store
 from llmbatch.cassette.wire import UndecodableBodyError, current_attempt, decoded, reply_of, response_of
-from llmbatch.errors import InternalError
+from llmbatch.errors import UsageError
 from llmbatch.policy import verdict_of_reply
 
 log = logging.getLogger(__name__)
@@ -153,10 +153,10 @@ def recording(
     """Send every HTTP request of the process through the store until the context ends.
 
     Entered once a run, never per task: vcrpy patches classes. `clock` returns aware instants. Raises
-    InternalError when a recording is open already.
+    UsageError when a recording is open already.
     """
     if not _one_a_process.acquire(blocking=False):
-        raise InternalError(
+        raise UsageError(
             "a recording is open already, and HTTP libraries can be patched only once a process",
             fix="run experiments one after another, or in processes of their own",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from typing import NoReturn
 
 from llmbatch.errors import UsageError
@@ -21,8 +22,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError with the message and the next step."""
-        wrong = next((word for word in message.split() if word.startswith("--")), "")
-        near = difflib.get_close_matches(wrong.partition("=")[0], self._flags(), n=1)
+        wrong, known = "", self._flags()
+        if message.startswith("unrecognized arguments"):
+            wrong = next((word.partition("=")[0] for word in message.split() if word.startswith("--")), "")
+        elif choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            wrong, known = choice[1], re.findall(r"'([^']*)'", choice[2])
+        near = difflib.get_close_matches(wrong, known, n=1)
         raise UsageError(message, fix=f"write {near[0]}" if near else f"{self.prog} --help lists what there is")
 
     def _flags(self) -> list[str]:
@@ -70,7 +75,7 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
         "--model",
         action="append",
         metavar="ENDPOINT/NAME",
-        help="only this model, or this instead (may repeat)",
+        help="only this one of a parametrised task; else ask this one (may repeat)",
     )
     select.add_argument("--collect-only", action="store_true", help="list the variants and stop")
     record = exp.add_argument_group("record and replay")

@@ -71,10 +71,14 @@ def _list(prepared: Sequence[Prepared]) -> int:
         for task in each.plan.tasks:
             cases = task.samples.count() * task.repeat
             for variant in task.variants:
-                print(safe(f"{each.experiment.path.name}::{task.title(variant)}  {cases} cases"))
+                print(safe(f"{each.experiment.path.name}::{task.title(variant)}  {_counted(cases)}"))
                 total += cases
-    print(f"{total} cases")
+    print(_counted(total))
     return ExitCode.FINE if total else ExitCode.NOTHING_SELECTED
+
+
+def _counted(cases: int) -> str:
+    return f"{cases:,} case" if cases == 1 else f"{cases:,} cases"
 
 
 async def _run_one(prepared: Prepared) -> int:

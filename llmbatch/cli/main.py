@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbatch.cli.arguments import build_parser
-from llmbatch.errors import ExitCode, LlmbatchError
+from llmbatch.errors import ExitCode, LlmbatchError, TaskError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +50,12 @@ def _leave(code: int) -> int:
 
 def _run(arguments: list[str]) -> int:
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if options.command == "exp":  # files may stand among the flags
+        options.targets += [word for word in rest if not word.startswith("-")]
+        rest = [word for word in rest if word.startswith("-")]
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if options.version:
         from importlib.metadata import version  # noqa: PLC0415 - it reads the disk, and few ask
 
@@ -61,7 +66,13 @@ def _run(arguments: list[str]) -> int:
             from llmbatch.cli.exp import run_exp  # noqa: PLC0415 - `--help` should not load a run
 
             given = {name: value for name, value in vars(options).items() if name != "command"}
-            return asyncio.run(run_exp(given, os.environ))
+            try:
+                return asyncio.run(run_exp(given, os.environ))
+            except SystemExit as error:  # of a branch that a task started: it ends the event loop at once
+                raise TaskError(
+                    f"a task called exit({error.code!r}) in a branch of its own, which ended the run",
+                    fix="raise an exception there; the same command goes on where it stopped",
+                ) from error
         case "new":
             return _new(options.name, Path(options.into))
         case _:
@@ -70,10 +81,13 @@ def _run(arguments: list[str]) -> int:
 
 
 def _new(name: str, folder: Path) -> int:
+    from llmbatch.config import load_config  # noqa: PLC0415 - as above
     from llmbatch.scaffold import create_experiment  # noqa: PLC0415 - as above
 
     for path in create_experiment(name, folder):
         print(f"wrote {path}")
+    if "local" not in load_config(folder, os.environ).endpoints:
+        print('add   the endpoint that it asks to your configuration: [endpoints.local] with base_url = "http://..."')
     print(f"next  llmbatch exp {folder / 'experiments' / name}.py")
     return ExitCode.FINE
 

@@ -99,7 +99,7 @@ def resolve_model(
 def _unknown_endpoint(config: Config, text: str, prefix: str) -> ConfigError:
     near = difflib.get_close_matches(prefix, config.endpoints, n=1)
     rest = text.partition("/")[2]
-    fix = f'write "{near[0]}/{rest}", or add' if near else f'write "openrouter/{text}" or the like, or add'
+    fix = f'write "{near[0]}/{rest}", or add' if near else "add"
     file = config.source.name if config.source else "llmbatch.toml"
     return ConfigError(
         f"model {text!r}: no endpoint is named `{prefix}`",

@@ -57,7 +57,12 @@ class LiveEngine:
         for pending in (self._tasks, order.case.pending):
             pending.add(obtaining)
             obtaining.add_done_callback(pending.discard)
-        return await asyncio.shield(obtaining)
+        obtaining.add_done_callback(_looked_at)
+        try:
+            return await asyncio.shield(obtaining)
+        except asyncio.CancelledError:
+            order.case.abandoned = True
+            raise
 
     async def close(self) -> None:
         """End what is still on its way, at once."""
@@ -120,6 +125,12 @@ class LiveEngine:
         message = self.store.scrub_text(message)
         self.store.record_failure(order.call, kind, message, reply=None, case=order.case.case_id)
         return replace(attempted, value=RecordedFailure(order.call, kind, message).as_failure())
+
+
+def _looked_at(obtaining: asyncio.Future[Outcome]) -> None:
+    """Take note of an exception that nobody waits for any more: whoever runs the case looks at it."""
+    if not obtaining.cancelled():
+        obtaining.exception()
 
 
 def _judged(order: Order, exchange: Exchange) -> Attempted[Outcome]:

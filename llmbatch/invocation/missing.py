@@ -20,7 +20,7 @@ def missing_answers(
     recorded = [f"{title}: {of - without} of {of}" for title, (without, of) in counts.items() if of > without]
     listed = "\n".join(f"{without} of {of} cases of {title}" for title, (without, of) in missing.items())
     keyless = [model for model in models.values() if not model.can_call]
-    why = f"{mode.mode} ({mode.origin})" if mode.mode == "none" else f"{mode.mode}, but no key is set"
+    why = f"{mode.mode} ({mode.origin})"
     details = {"missing": listed, "mode": why}
     if keyless:
         details["keys"] = "\n".join(dict.fromkeys(_key_line(model) for model in keyless))
@@ -28,7 +28,9 @@ def missing_answers(
         details["recorded"] = "\n".join(recorded)
     total = sum(without for without, _ in missing.values())
     setting = next((f"set {model.endpoint.key_env} and " for model in keyless if model.endpoint.key_env), "")
-    fix = f"{setting}run `llmbatch exp {target}` without --offline to make about {total} calls"
+    may_call = mode.mode not in {"none", "once"}
+    flag = "" if may_call else " --record-mode new_episodes"
+    fix = f"{setting}run `llmbatch exp {target}{flag}` to make about {total} calls"
     return NoAnswerRecorded(f"{total} cases have no recorded answer", **details, fix=fix).report()
 
 

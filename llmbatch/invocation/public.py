@@ -64,6 +64,7 @@ class _Beside:
         self._coroutine = coroutine
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
 
     def wait(self) -> Run:
         """Return what the coroutine returns. Raises KeyboardInterrupt when it was interrupted and has ended."""
@@ -76,15 +77,18 @@ class _Beside:
                 except KeyboardInterrupt:
                     interrupted = True
                     self._cancel()
-                except CancelledError:
+                except (CancelledError, asyncio.CancelledError):  # two classes: of the executor and of the loop
                     if interrupted:
                         raise KeyboardInterrupt from None
                     raise
 
     async def _main(self) -> Run:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        if self._cancelled:
+            self._cancel()
         return await self._coroutine
 
     def _cancel(self) -> None:
+        self._cancelled = True
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)

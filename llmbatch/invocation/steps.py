@@ -120,7 +120,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         await work.run(lambda: display.start(total, experiment.name, experiment.path.name))
         display.stop()
         tables = write_tables(spool, path, plan, settings.formats)
-        message = stop.reason
+        message = stop.reason if total else _nothing_selected(prepared)
         if message is not None and counters.done < total:
             message = f"{message}\n{total - counters.done:,} of {total:,} cases were not run"
         if message is None and any(without for without, _ in work.unrecorded.values()):
@@ -159,6 +159,14 @@ def _with_tables(exit_code: ExitCode, tables: Tables, run_log: RunLog) -> ExitCo
     for problem, cause in tables.broken:
         run_log.write_exception("table_error", cause, message=problem.what)
     return ExitCode.USAGE if tables.broken and exit_code in {ExitCode.FINE, ExitCode.NO_ANSWER} else exit_code
+
+
+def _nothing_selected(prepared: Prepared) -> str:
+    tasks = prepared.plan.tasks
+    if not tasks:
+        names = ", ".join(collected.name for collected in prepared.experiment.tasks)
+        return f"nothing is selected: no variant of {names} matches; --collect-only lists what there is"
+    return f"nothing is selected: {', '.join(task.samples.name for task in tasks)} has no samples"
 
 
 def _target(experiment: Experiment) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from llmbatch.asking.asker import Asker
 from llmbatch.call.failure import FailureKind
 from llmbatch.cassette.store import Store
-from llmbatch.errors import AuthorError, ExitCode, LlmbatchError, SampleError
-from llmbatch.invocation.interrupt import interruptible
+from llmbatch.errors import AuthorError, DiskError, ExitCode, LlmbatchError
+from llmbatch.invocation.interrupt import DRAIN_SECONDS, interruptible
 from llmbatch.invocation.live import Live
 from llmbatch.invocation.models import Clients, Models
 from llmbatch.plan import Case, Plan
@@ -61,13 +62,13 @@ class Work:
         asker.on_author_error = self._keep_first
         clients = Clients(self.live.build_client)
         executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)
-        runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log)
+        runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log, self.counters)
         try:
             for case in self.plan.first_cases():
                 if "ask" in case.task.arguments:  # the others render no prompt, and may do things twice
                     await runner.rehearse(case)
             if self.first_error is not None:
-                raise self.first_error
+                raise _with_no_call_made(self.first_error)
             on_start()
             await self._run_cases(runner)
         finally:
@@ -111,7 +112,11 @@ class Work:
                 raise
             self.cancelled = True
             self._interrupted()
-            await window
+            last = asyncio.get_running_loop().call_later(DRAIN_SECONDS, window.cancel)
+            try:
+                await window
+            finally:
+                last.cancel()
 
     def _finish(self, case: Case, done: Done) -> None:
         self.spool.add(case.index, done.row)
@@ -128,11 +133,7 @@ class Work:
         title = case.task.title(case.variant)
         without, of = self.unrecorded.get(title, (0, 0))
         self.unrecorded[title] = (without + unrecorded, of + 1)
-        context = done.context
-        if context is not None:
-            counters.paid += context.paid
-            counters.cached += context.cached
-        if context is not None and context.paid:
+        if done.paid:
             counters.tokens_in += done.row["llmbatch_tokens_in"] or 0
             counters.tokens_out += done.row["llmbatch_tokens_out"] or 0
             counters.cost_usd += done.row["llmbatch_cost_usd"] or 0.0
@@ -144,12 +145,13 @@ class Work:
             for case in self.plan:
                 if case.index not in self.spool:
                     self.spool.add(case.index, runner.not_run(case).row)
-        except SampleError as error:  # the samples cannot be read again: the rows there are, are written
+        except LlmbatchError as error:  # the samples cannot be read again: the rows there are, are written
             self._end(error)
 
     def _end(self, error: LlmbatchError) -> None:
-        self.run_log.write_exception("stopped", error)
         self.stop.by_error(error)
+        with suppress(DiskError):  # a log that cannot be written must not keep the run from draining
+            self.run_log.write_exception("stopped", error)
 
     def _interrupted(self) -> None:
         self.stop.by_interrupt()
@@ -166,3 +168,10 @@ class Work:
         if self.plan.count() == 0:
             return ExitCode.NOTHING_SELECTED
         return ExitCode.NO_ANSWER if self.without_answer else ExitCode.FINE
+
+
+def _with_no_call_made(error: AuthorError) -> AuthorError:
+    """Say of an error that a rehearsal met what only the run knows."""
+    if "fix" in error.details:
+        error.details["fix"] += "; no call was made"
+    return error

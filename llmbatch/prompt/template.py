@@ -125,4 +125,4 @@ def _cannot_fill(
         fix = f"leave {{{name}}} out, or pass its value under another name"
     elif near:
         fix = f"write {{{near[0]}}}, or {{{{{name}}}}} for the text itself"
-    return PromptError(what, place=place, fields=shown, fix=f"{fix}; no call was made")
+    return PromptError(what, place=place, fields=shown, fix=fix)

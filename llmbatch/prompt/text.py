@@ -88,7 +88,7 @@ def _value_text(value: Any, name: str, place: str, line: int) -> str:
         plain = json_like(value)
     except NotJsonLikeError as error:
         what = f"the field `{name}` cannot be written: {error}"
-        raise PromptError(what, place=f"{place}:{line}", fix="pass its text; no call was made") from None
+        raise PromptError(what, place=f"{place}:{line}", fix="pass its text") from None
     if plain is None:
         raise PromptError(
             f"the field `{name}` is None",

@@ -7,6 +7,7 @@ import contextvars
 import copy
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +17,16 @@ from llmbatch.cassette.case import CaseContext, RehearsalOver, current_case
 from llmbatch.config import ResolvedModel
 from llmbatch.experiment.ask import Model
 from llmbatch.plan import Case
+from llmbatch.runner.counters import Counters
 from llmbatch.runner.log import RunLog
 from llmbatch.runner.outcome import FATAL, answer_spoken_of, cost_of, failure_of_exception, failure_of_return, first_of
 from llmbatch.runner.row import NOT_RUN, build_row, columns_of_return
+
+MOST_PASSES = 10
+"""How often a task is run again for answers that it did not wait for. Each pass records one more, or is the last."""
+
+TURNS_OF_A_BRANCH = 5
+"""Turns of the event loop in which a branch that goes on behind its case's back asks its next question."""
 
 
 class TaskLeft(Exception):
@@ -31,8 +39,8 @@ class Done:
 
     row: dict[str, Any]
     failure: Failure | None
-    context: CaseContext | None
     error: Exception | None = None
+    paid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +55,43 @@ class CaseRunner:
     client_of: Callable[[ResolvedModel | None], Any]
     executor: Executor
     run_log: RunLog
+    counters: Counters
 
     async def run(self, case: Case) -> Done:
         """Return the case's row; raises only what must end the run.
 
-        A task may end while an ask of it is on its way (a time-out, a gather whose other half raised). That answer
-        is paid for: it is awaited and recorded, and the row is made again from the cassette, as a replay makes it.
+        A task may give up an ask that is on its way (a time-out, a gather whose other half raised). That answer is
+        paid for: it is awaited and recorded, and the task is run again, until every answer it wants is in the cassette
+        and the row is the one that a replay makes.
         """
         if case.sample.error is not None:
             self.run_log.write("sample_error", case=case.id, message=case.sample.error.message)
-            return Done(build_row(case, failure=case.sample.error), case.sample.error, None)
-        context = CaseContext(case.id, case.repeat)
-        done = await self._run_in(context, case)
-        if context.pending:
-            await asyncio.wait(context.pending)
-            replayed = await self._run_in(CaseContext(case.id, case.repeat, replay=True), case)
-            done = replace(replayed, context=context)
+            return Done(build_row(case, failure=case.sample.error), case.sample.error)
+        passes: list[CaseContext] = []
+        try:
+            while True:
+                context = CaseContext(case.id, case.repeat)
+                passes.append(context)
+                done = await self._run_in(context, case)
+                await _settled(context)
+                if not context.abandoned or len(passes) == MOST_PASSES:
+                    break
+        except FATAL:
+            for context in passes:
+                with suppress(*FATAL):  # the first is raised already
+                    await _settled(context)
+            raise
+        finally:
+            paid = self._count(passes)
         self._log(case, done)
-        return done
+        return replace(done, paid=paid)
+
+    def _count(self, passes: list[CaseContext]) -> int:
+        """Add what the passes of a case asked to the counters, each interaction once; return what was paid."""
+        paid = sum(context.paid for context in passes)
+        self.counters.paid += paid
+        self.counters.cached += max(0, passes[-1].paid + passes[-1].cached - paid)
+        return paid
 
     async def rehearse(self, case: Case) -> None:
         """Run the case with nothing to call and counters of its own; whatever it raises is no matter."""
@@ -74,12 +101,15 @@ class CaseRunner:
             await self._call_task(case, self._bind(context, case))
         except (Exception, RehearsalOver):  # noqa: BLE001 - the asker has noted what must stop the run
             return
+        except BaseExceptionGroup as group:  # of a TaskGroup
+            if group.split((Exception, RehearsalOver))[1] is not None:
+                raise
         finally:
             current_case.reset(token)
 
     def not_run(self, case: Case) -> Done:
         """Return the row of a case that was never started."""
-        return Done(build_row(case, failure=NOT_RUN), NOT_RUN, None)
+        return Done(build_row(case, failure=NOT_RUN), NOT_RUN)
 
     async def _run_in(self, context: CaseContext, case: Case) -> Done:
         ask = self._bind(context, case)
@@ -102,7 +132,7 @@ class CaseRunner:
             row = build_row(case, failure=failure, context=context, answer=answer, cost_usd=cost_of(context))
         finally:
             current_case.reset(token)
-        return Done(row, failure, context, error)
+        return Done(row, failure, error)
 
     def _log(self, case: Case, done: Done) -> None:
         if done.failure is None:
@@ -147,6 +177,20 @@ class CaseRunner:
                 case _:
                     arguments[name] = case.variant.values[name]
         return arguments
+
+
+async def _settled(context: CaseContext) -> None:
+    """Wait until nothing of a case is on its way any more. Raises what must end the run, if an ask met it."""
+    while context.pending:
+        context.abandoned = True
+        asks = set(context.pending)
+        await asyncio.wait(asks)
+        for ask in asks:
+            error = None if ask.cancelled() else ask.exception()
+            if isinstance(error, FATAL):
+                raise error
+        for _ in range(TURNS_OF_A_BRANCH):
+            await asyncio.sleep(0)
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})

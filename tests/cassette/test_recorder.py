@@ -28,7 +28,7 @@ import urllib3
 from llmbatch.cassette.case import CaseContext, Exchange, current_case, current_exchange
 from llmbatch.cassette.recorder import CANARY_URL, Recording, recording
 from llmbatch.cassette.store import Mode, Store
-from llmbatch.errors import AmbiguousDraw, InternalError, NoAnswerRecorded
+from llmbatch.errors import AmbiguousDraw, NoAnswerRecorded, UsageError
 from tests.support.origin import SSE, Origin, origin
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
@@ -563,7 +563,7 @@ def test_connection_pools_are_not_kept(server: Origin, tape: Tape) -> None:
 
 def test_a_second_recording_is_refused(tape: Tape, tmp_path: Path) -> None:
     """vcrpy patches classes: nested contexts mix and leak. After the first has ended, another may start."""
-    with tape.open("none"), pytest.raises(InternalError, match="open already"), Tape(tmp_path / "b").open():
+    with tape.open("none"), pytest.raises(UsageError, match="open already"), Tape(tmp_path / "b").open():
         pass
 
     with tape.open("none"):

@@ -125,7 +125,7 @@ def test_a_missing_field_is_explained_as_the_documentation_shows_it() -> None:
     assert error.report().splitlines() == [
         "PromptError: {mesage} has no field        p.md:4",
         "  fields  message, project, sha    (data/commits.jsonl; `label` is the truth and is withheld)",
-        "  fix     write {message}, or {{mesage}} for the text itself; no call was made",
+        "  fix     write {message}, or {{mesage}} for the text itself",
     ]
 
 

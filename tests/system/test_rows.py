@@ -306,3 +306,90 @@ async def say(sample, client, model) -> str:
 
     assert ["KeyError: 'missing'"] == finished.rows["llmbatch_error"].to_list()
     assert "Traceback" in (finished.path / "run.jsonl").read_text(encoding="utf-8")
+
+
+GIVES_UP = {
+    "and asks something else meanwhile": (
+        """
+async def t(sample, ask: Ask) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(0.1):
+            await ask("slow [[delay=0.3]] {message}", sample)
+    except TimeoutError:
+        await ask("fallback [[delay=0.5]] {message}", sample)
+        return {"x": "fallback"}
+    return {"x": "ok"}
+""",
+        ("ok", "ok", 1),
+    ),
+    "and would have asked more": (
+        """
+async def t(sample, ask: Ask) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(0.1):
+            await ask("slow [[delay=0.3]] {message}", sample)
+    except TimeoutError:
+        return {"x": "timeout"}
+    await ask("then {message}", sample)
+    return {"x": "ok"}
+""",
+        ("ok", "ok", 2),
+    ),
+    "with a branch that goes on behind its back": (
+        """
+async def t(sample, ask: Ask) -> dict[str, Any]:
+    async def bad():
+        await ask("bad {message}", sample)
+        raise ValueError("x")
+    async def chain():
+        await ask("A [[delay=0.2]] {message}", sample)
+        await ask("B [[delay=0.3]] {message}", sample)
+    await asyncio.gather(bad(), chain())
+    return {"x": "never"}
+""",
+        ("task_error", None, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", GIVES_UP)
+async def test_a_task_that_gives_up_an_ask_is_run_again_until_it_gives_up_none(
+    project: Project, server: FaultServer, how: str
+) -> None:
+    """The row is the one of a replay, and no question is sent twice."""
+    project.write_samples([{"id": "a", "message": "m"}])
+    text, (status, x, asks) = GIVES_UP[how]
+
+    rows = await recorded_and_replayed(project, TASK + text)
+
+    assert (status, asks) == (rows["llmbatch_status"][0], rows["llmbatch_asks"][0])
+    assert x is None or x == rows["x"][0]
+    assert {1} == set(server.truth()["per_key"].values())
+
+
+async def test_a_fatal_error_of_one_branch_does_not_lose_the_answer_of_another(
+    project: Project, server: FaultServer
+) -> None:
+    """The run ends, and what it has sent is in the cassette."""
+    project.write_samples([{"id": "a", "message": "m"}, {"id": "b", "message": "m2", "bad": True}])
+
+    finished = await run(
+        project,
+        TASK
+        + """
+async def t(sample, ask: Ask) -> dict[str, Any]:
+    async def slow():
+        return await ask("slow [[delay=0.3]] {message}", sample)
+    async def wrong():
+        await asyncio.sleep(0.05)
+        return await ask("wrong {nofield}" if sample.get("bad") else "right {message}", sample)
+    answers = await asyncio.gather(slow(), wrong())
+    return {"n": len(answers)}
+""",
+    )
+    server.reset()
+    with llmbatch.Cassette(project.cassette) as cassette:
+        recorded = len(list(cassette))
+
+    assert 4 == finished.exit_code
+    assert 3 == recorded == finished.paid
