@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import threading
 import traceback
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from llmbatch.cli.arguments import build_parser
 from llmbatch.errors import ExitCode, LlmbatchError, TaskError
+
+_NAMED_LIKE_A_KEY = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,4 +96,8 @@ def _new(name: str, folder: Path) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    """Print to standard error, without the value of any variable that is named like a key: texts get pasted."""
+    from llmbatch.cassette.scrub import Scrubber  # noqa: PLC0415 - only what failed says something here
+
+    secrets = [value for name, value in os.environ.items() if _NAMED_LIKE_A_KEY.search(name)]
+    print(Scrubber(secrets=secrets).text(text), file=sys.stderr)

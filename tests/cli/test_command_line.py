@@ -76,3 +76,18 @@ def test_what_is_new_can_be_collected(study: Path, capsys: pytest.CaptureFixture
     assert [0, 0] == codes
     assert "[endpoints.local]" in printed
     assert "8 cases" in printed
+
+
+def test_what_is_said_of_a_failure_holds_no_key(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of one that happens before anything is opened: an exception of the experiment file may quote it."""
+    monkeypatch.setenv("STUDY_API_KEY", "a-planted-value-of-some-length")
+    study.write_text('import os\nraise ValueError(os.environ["STUDY_API_KEY"])\n', encoding="utf-8")
+
+    code = main(["exp", "study.py"])
+
+    said = capsys.readouterr().err
+    assert 4 == code
+    assert "ValueError" in said
+    assert "a-planted-value" not in said
