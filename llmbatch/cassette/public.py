@@ -27,13 +27,12 @@ class Cassette:
         self._store = Store(self.folder, record_mode=record_mode, secrets=secrets)
         self._stack: ExitStack | None = None
         self._recorded_before = 0
+        self._misses = 0
 
     @property
     def misses(self) -> int:
-        """How many requests had no recorded answer and were recorded since the context was entered."""
-        if self._stack is None:
-            return 0
-        return len(self._store) - self._recorded_before
+        """How many requests had no recorded answer and were recorded in the context, also after it has ended."""
+        return self._misses if self._stack is None else len(self._store) - self._recorded_before
 
     def __enter__(self) -> Self:
         if self._stack is not None:
@@ -50,6 +49,7 @@ class Cassette:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._misses = self.misses
         stack, self._stack = self._stack, None
         if stack is not None:
             stack.close()

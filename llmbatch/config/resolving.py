@@ -56,10 +56,6 @@ class ResolvedModel:
         return f"{self.endpoint.base_url}/chat/completions"
 
     @property
-    def embeddings_url(self) -> str:
-        return f"{self.endpoint.base_url}/embeddings"
-
-    @property
     def key_headers(self) -> Mapping[str, str]:
         """The headers that are stored with a request; credentials are not among them."""
         return {"content-type": "application/json", **self.endpoint.headers}

@@ -120,6 +120,8 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         await work.run(lambda: display.start(total, experiment.name, experiment.path.name))
         display.stop()
         tables = write_tables(spool, path, plan, settings.formats)
+        if spool.schema.mixed:
+            note(f"columns with values of unlike types are JSON text: {', '.join(spool.schema.mixed)}")
         message = stop.reason if total else _nothing_selected(prepared)
         if message is not None and counters.done < total:
             message = f"{message}\n{total - counters.done:,} of {total:,} cases were not run"

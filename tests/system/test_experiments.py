@@ -240,6 +240,23 @@ def broken(rows: pl.DataFrame) -> pl.DataFrame:
     assert "study.py:" in finished.message
 
 
+async def test_a_column_of_unlike_types_is_json_text_and_is_named(project: Project) -> None:
+    """Nothing is lost, and nobody is surprised by a column of text."""
+    project.write_samples(commits(2))
+
+    finished = await run(
+        project,
+        """
+@task(samples="data/commits.jsonl", id="id")
+def odd(sample) -> dict[str, Any]:
+    return {"cell": 1 if sample["id"] == "s0000" else "one"}
+""",
+    )
+
+    assert ["1", '"one"'] == finished.rows["cell"].to_list()
+    assert "JSON text: cell" in (finished.path / "run.jsonl").read_text(encoding="utf-8")
+
+
 async def test_a_clash_of_columns_stops_before_anything_is_asked(project: Project, server: FaultServer) -> None:
     """A returned field that is named like a sample's would hide it."""
     project.write_samples([{"id": "a", "message": "m", "category": "x", "label": "adaptive"}])

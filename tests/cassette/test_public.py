@@ -1,0 +1,50 @@
+"""The cassette around any code, without an experiment."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import llmbatch
+from llmbatch.errors import NoAnswerRecorded, UsageError
+from tests.support.fault_server import FaultServer
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url) as reply:
+        body: bytes = reply.read()
+        return body
+
+
+def test_what_is_recorded_around_any_code_replays_without_the_server(server: FaultServer, tmp_path: Path) -> None:
+    """Equal requests share one recording; `misses` stays known after the context."""
+    url = f"{server.url}/echo?n=1"
+
+    with llmbatch.Cassette(tmp_path / "c", record_mode="new_episodes") as recording:
+        live = [get(url), get(url), get(f"{server.url}/echo?n=2")]
+    server.stop()
+    with llmbatch.Cassette(tmp_path / "c") as replay:
+        again = [get(url), get(url), get(f"{server.url}/echo?n=2")]
+
+    assert live == again
+    assert (2, 0) == (recording.misses, replay.misses)
+    assert 2 == len(list(llmbatch.Cassette(tmp_path / "c")))
+    assert [] == replay.verify()
+
+
+def test_a_miss_raises_where_nothing_may_be_sent(server: FaultServer, tmp_path: Path) -> None:
+    """The default mode replays only."""
+    with llmbatch.Cassette(tmp_path / "c"), pytest.raises(NoAnswerRecorded, match="/echo"):
+        get(f"{server.url}/echo")
+
+    assert 0 == server.truth()["calls"]
+
+
+def test_a_cassette_is_entered_once(tmp_path: Path) -> None:
+    """Nested contexts of one recorder would mix."""
+    cassette = llmbatch.Cassette(tmp_path / "c")
+
+    with cassette, pytest.raises(UsageError, match="open already"):
+        cassette.__enter__()
