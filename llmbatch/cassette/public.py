@@ -37,7 +37,7 @@ class Cassette:
     def __enter__(self) -> Self:
         if self._stack is not None:
             raise UsageError("this cassette is open already", fix="enter it once, around all that it should record")
-        from llmbatch.cassette.recorder import recording  # noqa: PLC0415 - imports every HTTP library there is
+        from llmbatch.cassette.recording.recorder import recording  # noqa: PLC0415 - imports every HTTP library there is
 
         with ExitStack() as stack:
             stack.enter_context(self._store)

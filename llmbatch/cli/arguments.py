@@ -7,6 +7,7 @@ import difflib
 import re
 from typing import NoReturn
 
+from llmbatch.cli.cassette import add_commands
 from llmbatch.errors import UsageError
 from llmbatch.invocation.options import FORMATS, MODES
 
@@ -51,6 +52,13 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     _add_exp(commands)
     _add_new(commands)
+    cassette = commands.add_parser(
+        "cassette",
+        help="look into cassettes, check, merge and convert them",
+        description="Look into cassettes, check, merge and convert them.",
+        allow_abbrev=False,
+    )
+    add_commands(cassette, Parser)
     return parser
 
 

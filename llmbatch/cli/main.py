@@ -78,6 +78,10 @@ def _run(arguments: list[str]) -> int:
                 ) from error
         case "new":
             return _new(options.name, Path(options.into))
+        case "cassette":
+            from llmbatch.cli import cassette  # noqa: PLC0415 - as above
+
+            return cassette.run(options)
         case _:
             parser.print_help()
             return ExitCode.USAGE

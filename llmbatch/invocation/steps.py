@@ -147,8 +147,8 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
 @contextmanager
 def intercepted(store: Store, on_warning: Callable[[str], None]) -> Iterator[None]:
     """Put the recorder under every HTTP library; where nothing may be called, block the network as well."""
-    from llmbatch.cassette.network import network_blocked  # noqa: PLC0415 - imports every HTTP library there is
-    from llmbatch.cassette.recorder import recording  # noqa: PLC0415 - likewise
+    from llmbatch.cassette.recording.network import network_blocked  # noqa: PLC0415 - imports every HTTP library there is
+    from llmbatch.cassette.recording.recorder import recording  # noqa: PLC0415 - likewise
 
     with ExitStack() as stack:
         stack.enter_context(recording(store, on_warning=on_warning))

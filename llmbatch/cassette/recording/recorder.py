@@ -24,10 +24,10 @@ from vcr.record_mode import RecordMode
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.case import current_case
-from llmbatch.cassette.filing import Filing, case_id_of
-from llmbatch.cassette.patching import handing_on_what_was_stored, real_connections_kept
+from llmbatch.cassette.recording.filing import Filing, case_id_of
+from llmbatch.cassette.recording.patching import handing_on_what_was_stored, real_connections_kept
+from llmbatch.cassette.recording.wire import UndecodableBodyError, current_attempt, decoded, reply_of, response_of
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.wire import UndecodableBodyError, current_attempt, decoded, reply_of, response_of
 from llmbatch.errors import UsageError
 from llmbatch.policy import verdict_of_reply
 

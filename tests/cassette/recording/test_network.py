@@ -14,7 +14,7 @@ import aiohttp
 import openai
 import pytest
 
-from llmbatch.cassette.network import network_blocked
+from llmbatch.cassette.recording.network import network_blocked
 from llmbatch.errors import NoAnswerRecorded
 
 

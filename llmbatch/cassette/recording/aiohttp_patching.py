@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import FormData, hdrs, payload
 from vcr.stubs import aiohttp_stubs
 
-from llmbatch.cassette.wire import Attempt, response_of
+from llmbatch.cassette.recording.wire import Attempt, response_of
 
 
 def wrap_request(

@@ -25,7 +25,7 @@ from vcr.record_mode import RecordMode
 from vcr.request import Request
 from vcr.stubs import aiohttp_stubs, httpx_stubs
 
-from llmbatch.cassette.recorder import VcrCassette, recording
+from llmbatch.cassette.recording.recorder import VcrCassette, recording
 from llmbatch.cassette.store import Store
 
 OVERRIDDEN = {

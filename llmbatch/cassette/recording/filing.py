@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import RecordedFailure, Reply, Request
 from llmbatch.cassette.case import CaseContext, current_case, current_exchange
+from llmbatch.cassette.recording.wire import Attempt, Sent, current_attempt, request_body, request_headers
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.wire import Attempt, Sent, current_attempt, request_body, request_headers
 from llmbatch.errors import LlmbatchError, NoAnswerRecorded
 from llmbatch.policy import verdict_of_exception
 

@@ -17,7 +17,7 @@ from typing import Any
 import vcr.patch
 import vcr.stubs
 
-from llmbatch.cassette.wire import Attempt, response_of
+from llmbatch.cassette.recording.wire import Attempt, response_of
 
 Attempts = Callable[[], AbstractContextManager[Attempt]]
 HTTPX_TRANSPORTS = (
@@ -62,7 +62,7 @@ def handing_on_what_was_stored(attempts: Attempts) -> Iterator[None]:
         if importlib.util.find_spec("aiohttp") is not None:
             import aiohttp  # noqa: PLC0415 - it may be missing
 
-            from llmbatch.cassette.aiohttp_patching import wrap_request  # noqa: PLC0415
+            from llmbatch.cassette.recording.aiohttp_patching import wrap_request  # noqa: PLC0415
 
             _wrap(stack, aiohttp.ClientSession, "_request", functools.partial(wrap_request, attempts))
         yield

@@ -26,7 +26,7 @@ import requests
 import urllib3
 
 from llmbatch.cassette.case import CaseContext, Exchange, current_case, current_exchange
-from llmbatch.cassette.recorder import CANARY_URL, Recording, recording
+from llmbatch.cassette.recording.recorder import CANARY_URL, Recording, recording
 from llmbatch.cassette.store import Mode, Store
 from llmbatch.errors import AmbiguousDraw, NoAnswerRecorded, UsageError
 from tests.support.origin import SSE, Origin, origin

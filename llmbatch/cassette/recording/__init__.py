@@ -1,0 +1,1 @@
+"""The one place where vcrpy is subclassed and patched: every HTTP request of the process passes through here."""

@@ -1,0 +1,1 @@
+"""What is done with a finished cassette: look, compare, merge, convert, repair. Knows no task and no model."""
