@@ -74,9 +74,25 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
                 yield from parsers(inner)
 
 
+def command(*names: str) -> argparse.ArgumentParser:
+    """Return the parser of a command, or of a command's command."""
+    parser: argparse.ArgumentParser = build_parser()
+    for name in names:
+        (choices,) = [each.choices for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+        parser = choices[name]
+    return parser
+
+
+def flags_of(*parsers: argparse.ArgumentParser) -> set[str]:
+    return {flag for parser in parsers for action in parser._actions for flag in action.option_strings}
+
+
 def flags() -> set[str]:
-    every = [action for each in parsers(build_parser()) for action in each._actions]
-    return {flag for action in every for flag in action.option_strings}
+    of_cassettes = set(parsers(command("cassette")))
+    return flags_of(*(each for each in parsers(build_parser()) if each not in of_cassettes))
+
+
+CASSETTE_COMMANDS = [each.prog.split()[-1] for each in list(parsers(command("cassette")))[1:]]
 
 
 # the command line ------------------------------------------------------------------------------------------
@@ -89,6 +105,14 @@ def test_every_flag_is_documented_and_every_documented_flag_exists() -> None:
     documented |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
 
     assert flags() == documented
+
+
+@pytest.mark.parametrize("name", CASSETTE_COMMANDS)
+def test_every_flag_of_a_cassette_command_is_in_its_section(name: str) -> None:
+    """One section a command, with its flags, no more and no fewer."""
+    documented = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section("docs/cassettes.md", name)))
+
+    assert flags_of(command("cassette", name)) - {"-h", "--help"} == documented
 
 
 def test_every_exit_code_mode_and_format_is_documented() -> None:
