@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from llmbatch.call.values import Interaction
+from llmbatch.cassette.case import CaseContext, current_case
 from llmbatch.cassette.store import Mode, Store
 from llmbatch.errors import UsageError
 
@@ -42,7 +43,8 @@ class Cassette:
         with ExitStack() as stack:
             stack.enter_context(self._store)
             self._recorded_before = len(self._store)
-            stack.enter_context(recording(self._store))
+            # without cases on purpose: that equal requests share one answer then needs no warning
+            stack.enter_context(recording(self._store, on_warning=lambda text: None))
             self._stack = stack.pop_all()
         return self
 
@@ -53,6 +55,20 @@ class Cassette:
         stack, self._stack = self._stack, None
         if stack is not None:
             stack.close()
+
+    @contextmanager
+    def case(self, name: str, *, repeat: int = 0) -> Iterator[None]:
+        """Record what is sent in this context under a case, in which equal requests are draws of their own.
+
+        The second equal request gets the second answer, live and replayed; another `repeat` has other answers. Threads
+        belong to the case when they run in its context (asyncio.to_thread, contextvars.copy_context). Two tasks or
+        threads of one case that send the same request have no order: AmbiguousDraw.
+        """
+        token = current_case.set(CaseContext(name, repeat))
+        try:
+            yield
+        finally:
+            current_case.reset(token)
 
     def __iter__(self) -> Iterator[Interaction]:
         """Yield every recorded interaction that answers, in the order of the segments."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from pathlib import Path
 
@@ -16,6 +17,12 @@ def get(url: str) -> bytes:
     with urllib.request.urlopen(url) as reply:
         body: bytes = reply.read()
         return body
+
+
+def post(url: str, body: bytes) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, body, {"content-type": "application/json"})) as reply:
+        answer: bytes = reply.read()
+        return answer
 
 
 def test_what_is_recorded_around_any_code_replays_without_the_server(server: FaultServer, tmp_path: Path) -> None:
@@ -48,3 +55,22 @@ def test_a_cassette_is_entered_once(tmp_path: Path) -> None:
 
     with cassette, pytest.raises(UsageError, match="open already"):
         cassette.__enter__()
+
+
+def test_equal_requests_of_a_case_are_draws_of_their_own(server: FaultServer, tmp_path: Path) -> None:
+    """A poll of one question: three answers, in the order asked, and others in another repeat."""
+    body = json.dumps({"model": "m", "temperature": 1.0, "messages": [{"role": "user", "content": "a word"}]}).encode()
+
+    def poll(cassette: llmbatch.Cassette, repeat: int) -> list[bytes]:
+        with cassette.case("poll", repeat=repeat):
+            return [post(f"{server.base_url}/chat/completions", body) for _ in range(3)]
+
+    with llmbatch.Cassette(tmp_path / "c", record_mode="new_episodes") as recording:
+        live = [poll(recording, repeat) for repeat in (0, 1)]
+    server.stop()
+    with llmbatch.Cassette(tmp_path / "c") as replay:
+        replayed = [poll(replay, repeat) for repeat in (0, 1)]
+
+    assert live == replayed
+    assert 6 == recording.misses == len({answer for answers in live for answer in answers})
+    assert {"poll"} == {interaction.case for interaction in replay}
