@@ -78,11 +78,11 @@ def call_key(digest: bytes, repeat: int, ordinal: int) -> bytes:
 
 @lru_cache(maxsize=256)
 def _address(method: str, url: str) -> bytes:
-    return _fields([f"request/{KEY_VERSION}", method.upper(), *_url_parts(url)])
+    return _fields([f"request/{KEY_VERSION}", method.upper(), *url_parts(url)])
 
 
-def _url_parts(url: str) -> tuple[str, str, str, str, str]:
-    """Return scheme, host, port, path and query; a text that is no absolute URL is all path."""
+def url_parts(url: str) -> tuple[str, str, str, str, str]:
+    """Return scheme, host, port, path and query as they enter the key; a text that is no absolute URL is all path."""
     match = _URL.fullmatch(url)
     if match is None:
         return "", "", "", url, ""

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.key import call_key, canonical_body, request_digest
 from llmbatch.call.values import Call, Interaction, RecordedFailure, Reply, Request
+from llmbatch.cassette.aliases import Aliases, read_aliases
 from llmbatch.cassette.contents import Contents, read_contents
 from llmbatch.cassette.encoding import TooLargeError
 from llmbatch.cassette.line import RECORD_CAP, Decoded, decode_reply, encode
@@ -56,6 +57,7 @@ class Store:
         if self._scrubber.holds_secret(self._metadata.payload()):
             raise InternalError("a secret is in the cassette's metadata", folder=str(folder), fix="report this")
         self._segment_bytes = segment_bytes
+        self._aliases = Aliases()
         self._changing = threading.RLock()
         self._found: Contents | None = None
         self._writer: Writer | None = None
@@ -68,6 +70,9 @@ class Store:
         """
         once = self.record_mode == "once"
         wants = not (self.record_mode == "none" or (once and read_contents(self.folder, fresh=False).has_answers))
+        self._aliases = read_aliases(self.folder)
+        endpoints = {name: self._aliases.recorded(url) for name, url in self._metadata.endpoints.items()}
+        self._metadata = replace(self._metadata, endpoints=endpoints)
         try:
             if wants:
                 self._writer = Writer(self.folder, self._metadata, segment_bytes=self._segment_bytes)
@@ -110,9 +115,9 @@ class Store:
         return self._scrubber.body(encoded)
 
     def request(self, method: str, url: str, headers: Mapping[str, str | Sequence[str]], body: bytes | None) -> Request:
-        """Return a request as it is stored and looked up: scrubbed, and with its digest."""
+        """Return a request as it is stored and looked up: scrubbed, at the recorded address, with its digest."""
         scrub = self._scrubber
-        method, url = scrub.text(method.upper()), scrub.url(url)
+        method, url = scrub.text(method.upper()), self._aliases.recorded(scrub.url(url))
         kept = scrub.request_headers(headers)
         body = None if body is None else scrub.body(body)
         content_type = kept.get("content-type", (None,))[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from llmbatch.call.key import KEY_VERSION, call_key, canonical_body, request_digest
 from llmbatch.call.values import Request
+from llmbatch.cassette.aliases import ALIASES_FILE, Aliases, read_aliases
 from llmbatch.cassette.line import BadLineError, decode, frame
 from llmbatch.cassette.scrub import key_headers_of
 from llmbatch.cassette.segment import (
@@ -27,13 +28,18 @@ from llmbatch.errors import CassetteDamaged
 def problems_of(folder: Path) -> Iterator[str]:
     """Yield each thing that is wrong with the files, with file and offset in bytes; none when all is well."""
     try:
+        aliases = read_aliases(folder)
+    except CassetteDamaged as error:
+        yield f"{ALIASES_FILE}: {error.what} (offset 0)"
+        aliases = Aliases()
+    try:
         names = segments_of(folder)
     except CassetteDamaged as error:
         yield str(error)
         return
     for name in names:
         try:
-            yield from _problems_of_file(folder / name.file, name)
+            yield from _problems_of_file(folder / name.file, name, aliases)
         except CassetteDamaged as error:
             yield f"{name.file}: {error.what} (offset {error.details.get('offset', '0')})"
 
@@ -45,7 +51,7 @@ def digest_of(request: Request) -> bytes:
     return request_digest(request.method, request.url, canonical, key_headers_of(request.headers))
 
 
-def _problems_of_file(path: Path, name: SegmentName) -> Iterator[str]:
+def _problems_of_file(path: Path, name: SegmentName, aliases: Aliases) -> Iterator[str]:
     with open_for_reading(path) as stream:
         header = read_header(path, stream)
         size = path.stat().st_size
@@ -59,7 +65,7 @@ def _problems_of_file(path: Path, name: SegmentName) -> Iterator[str]:
         end = header.end
         for offset, line in lines_after(path, stream, header.end):
             end = offset + len(line)
-            if (problem := _problem_of_line(line, name, header)) is not None:
+            if (problem := _problem_of_line(line, name, header, aliases)) is not None:
                 yield f"{name.file}: {problem} (offset {offset})"
         if end < size:
             yield f"{name.file}: the last {size - end} bytes are a line not written to its end (offset {end})"
@@ -67,7 +73,7 @@ def _problems_of_file(path: Path, name: SegmentName) -> Iterator[str]:
             yield f"{name.file}: a header without an interaction (offset 0)"
 
 
-def _problem_of_line(line: bytes, name: SegmentName, header: Header) -> str | None:
+def _problem_of_line(line: bytes, name: SegmentName, header: Header, aliases: Aliases) -> str | None:
     try:
         key, generation = frame(line)
         found = decode(line)
@@ -77,8 +83,9 @@ def _problem_of_line(line: bytes, name: SegmentName, header: Header) -> str | No
         return "a line's key or generation is not at its place"
     if (found.kind is None) != (name.kind == SEGMENT) or (name.kind == SEGMENT and found.reply is None):
         return "an answer stands where failures are kept, or a failure among answers"
-    if header.metadata.key_version != KEY_VERSION:
-        return None
-    if call_key(digest_of(found.call.request), found.call.repeat, found.call.ordinal) != key:
+    current = header.metadata.key_version == KEY_VERSION
+    if current and call_key(digest_of(found.call.request), found.call.repeat, found.call.ordinal) != key:
         return f"the key {key.hex()} is not the key of the request recorded with it"
+    if name.kind == SEGMENT and (alias := aliases.alias_of(found.call.request.url)) is not None:
+        return f"this answer is never found: {alias}, below which it is recorded, stands for another address"
     return None

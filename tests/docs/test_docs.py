@@ -88,8 +88,7 @@ def flags_of(*parsers: argparse.ArgumentParser) -> set[str]:
 
 
 def flags() -> set[str]:
-    of_cassettes = set(parsers(command("cassette")))
-    return flags_of(*(each for each in parsers(build_parser()) if each not in of_cassettes))
+    return flags_of(*(each for each in parsers(build_parser()) if "cassette" not in each.prog.split()))
 
 
 CASSETTE_COMMANDS = [each.prog.split()[-1] for each in list(parsers(command("cassette")))[1:]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from llmbatch.cli.cassette import verify
+from llmbatch.cli.cassette import alias, verify
 
-_COMMANDS: dict[str, Any] = {"verify": verify}
+_COMMANDS: dict[str, Any] = {"alias": alias, "verify": verify}
 
 
 def add_commands(parser: argparse.ArgumentParser, parser_class: type[argparse.ArgumentParser]) -> None:
