@@ -5,7 +5,7 @@ Bodies are never held: a scan keeps the places of lines, and a line is read agai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,19 +82,35 @@ class Contents:
 
     def base_url(self, endpoint: str) -> str | None:
         """Return the base URL an endpoint's name was recorded with. Raises ConfigError when there are two."""
-        found = {each.endpoints[endpoint]: None for each in self.metadata if endpoint in each.endpoints}
-        if len(found) > 1:
-            raise ConfigError(
-                f"the endpoint {endpoint!r} was recorded with {len(found)} base URLs, and none is configured",
-                recorded="\n".join(found),
-                fix=f"set base_url for the endpoint {endpoint!r} in llmbatch.toml to the one that is meant",
-            )
-        return next(iter(found), None)
+        return _only_one(
+            [each.endpoints[endpoint] for each in self.metadata if endpoint in each.endpoints],
+            f"the endpoint {endpoint!r}",
+            "base URLs",
+            f"set base_url for the endpoint {endpoint!r} in llmbatch.toml to the one that is meant",
+        )
+
+    def model_name(self, text: str) -> str | None:
+        """Return the wire name that an `endpoint/alias` was recorded with. Raises ConfigError when there are two."""
+        endpoint, _, alias = text.partition("/")
+        return _only_one(
+            [each.models[text] for each in self.metadata if text in each.models],
+            f"the model {text!r}",
+            "names",
+            f'set models."{alias}" = {{ name = "..." }} for the endpoint {endpoint!r} in llmbatch.toml',
+        )
 
     def close(self) -> None:
         """Close all files."""
         self.answers.close()
         self.failures.close()
+
+
+def _only_one(recorded: Sequence[str], whose: str, what: str, fix: str) -> str | None:
+    found = list(dict.fromkeys(recorded))
+    if len(found) > 1:
+        problem = f"{whose} was recorded with {len(found)} {what}, and none is configured"
+        raise ConfigError(problem, recorded="\n".join(found), fix=fix)
+    return found[0] if found else None
 
 
 def read_contents(folder: Path, *, fresh: bool) -> Contents:

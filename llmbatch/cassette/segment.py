@@ -39,7 +39,8 @@ class Metadata:
 
     `endpoints` maps names to base URLs, `prices` holds the snapshot that costs are computed from: JSON
     values, where a number with a fraction is kept as decimal text (YAML 1.1 reads `1e-7` as text anyway).
-    `ignore` says in words what of a request does not enter the key.
+    `ignore` says in words what of a request does not enter the key. `models` maps `endpoint/alias` to the name
+    that goes over the wire, where that is another one.
     """
 
     endpoints: Mapping[str, str] = field(default_factory=dict)
@@ -47,16 +48,19 @@ class Metadata:
     ignore: tuple[str, ...] = IGNORED
     key_version: int = KEY_VERSION
     format: int = FORMAT
+    models: Mapping[str, str] = field(default_factory=dict)
 
     def payload(self) -> bytes:
         """Return the canonical JSON; equal metadata give equal bytes."""
-        members = {
+        members: dict[str, Any] = {
             "format": self.format,
             "key_version": self.key_version,
             "ignore": list(self.ignore),
             "endpoints": dict(sorted(self.endpoints.items())),
             "prices": _plain(self.prices),
         }
+        if self.models:  # a member of its own only where it says something: older files have none
+            members["models"] = dict(sorted(self.models.items()))
         return dumps(members)
 
 
@@ -184,8 +188,9 @@ def _is_torn_header(lines: list[bytes]) -> bool:
 
 
 def _metadata(value: dict[str, Any]) -> Metadata:
-    endpoints, prices = dict(value["endpoints"]), dict(value["prices"])
-    return Metadata(endpoints, prices, tuple(value["ignore"]), int(value["key_version"]), int(value["format"]))
+    endpoints, prices, models = dict(value["endpoints"]), dict(value["prices"]), dict(value.get("models", {}))
+    ignore, versions = tuple(value["ignore"]), (int(value["key_version"]), int(value["format"]))
+    return Metadata(endpoints, prices, ignore, *versions, models)
 
 
 def _plain(value: Any) -> Any:

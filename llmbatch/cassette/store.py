@@ -211,6 +211,10 @@ class Store:
         """Return the base URL recorded with an endpoint's name. Raises ConfigError when there are two."""
         return self._contents.base_url(endpoint)
 
+    def recorded_model_name(self, text: str) -> str | None:
+        """Return the wire name recorded for an `endpoint/alias`. Raises ConfigError when there are two."""
+        return self._contents.model_name(text)
+
     def content_digest(self) -> str:
         """Return the SHA-256, in hex, over key, status and body of the answers that win, sorted by key.
 

@@ -17,19 +17,22 @@ if TYPE_CHECKING:
 class Models:
     """Resolves `endpoint/model` texts, each once.
 
-    `recorded_base_url` tells the base URL that the cassette has for an endpoint which is not configured. `offline`,
-    an endpoint that is known from the start and not configured otherwise has its recorded base URL as well.
+    `recorded_base_url` tells the base URL that the cassette has for an endpoint which is not configured, and
+    `recorded_name` what an `endpoint/alias` was called on the wire. `offline`, an endpoint that is known from the start
+    and not configured otherwise has its recorded base URL as well, and so has an alias that is not configured its name.
     """
 
     def __init__(
         self,
         config: Config,
         recorded_base_url: Callable[[str], str | None] = lambda name: None,
+        recorded_name: Callable[[str], str | None] = lambda text: None,
         *,
         offline: bool = False,
     ) -> None:
         self._config = config
         self._recorded_base_url = recorded_base_url
+        self._recorded_name = recorded_name
         self._offline = offline
         self._resolved: dict[str, ResolvedModel] = {}
 
@@ -41,11 +44,15 @@ class Models:
         return known
 
     def _as_recorded(self, model: ResolvedModel) -> ResolvedModel:
-        name = model.endpoint.name
-        if not self._offline or model.endpoint != KNOWN_ENDPOINTS.get(name):
+        if model.configured and not self._offline:
             return model
-        base_url = self._recorded_base_url(name) or model.base_url
-        return replace(model, endpoint=replace(model.endpoint, base_url=base_url))
+        endpoint = model.endpoint
+        if endpoint == KNOWN_ENDPOINTS.get(endpoint.name):
+            base_url = self._recorded_base_url(endpoint.name) or endpoint.base_url
+            model = replace(model, endpoint=replace(endpoint, base_url=base_url))
+        if model.qualified.partition("/")[2] in endpoint.models:
+            return model
+        return replace(model, name=self._recorded_name(model.qualified) or model.name)
 
     def of_case(self, case: Case) -> ResolvedModel | None:
         """Return the model of a case: its variant's, else the configuration's; None where neither says."""

@@ -19,7 +19,7 @@ PRICES = ("usd_per_million_in", "usd_per_million_out", "usd_per_million_cached_i
 
 
 def make_store(folder: Path, mode: ChosenMode, plan: Plan, config: Config, secrets: Sequence[str]) -> Store:
-    """Return the cassette of a run, not yet open. Its metadata names the plan's configured endpoints and prices."""
+    """Return the cassette of a run, not yet open. Its metadata has the endpoints, aliases and prices."""
     # those of the plan, and all that the project declares: a task may name any of them in an ask
     asked = {text.partition("/")[0] if "/" in text else DEFAULT_ENDPOINT for text in models_of_plan(plan, config)}
     endpoints = {
@@ -28,7 +28,7 @@ def make_store(folder: Path, mode: ChosenMode, plan: Plan, config: Config, secre
         if name in asked or endpoint != KNOWN_ENDPOINTS.get(name)
     }
     base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
-    metadata = Metadata(endpoints=base_urls, prices=_prices(endpoints))
+    metadata = Metadata(endpoints=base_urls, prices=_prices(endpoints), models=_renamed(endpoints))
     headers = sorted({name for endpoint in endpoints.values() for name in endpoint.headers})
     return Store(folder, record_mode=mode.mode, metadata=metadata, secrets=secrets, key_headers=headers)
 
@@ -37,6 +37,12 @@ def models_of_plan(plan: Plan, config: Config) -> list[str]:
     """Return the texts of the models that the variants ask, each once, in plan order."""
     texts = (variant.model or config.model for task in plan.tasks for variant in task.variants)
     return list(dict.fromkeys(text for text in texts if text is not None))
+
+
+def _renamed(endpoints: Mapping[str, Endpoint]) -> dict[str, str]:
+    """Return the wire names of the models that have another one, by `endpoint/alias`."""
+    models = [(endpoint, alias, model) for endpoint in endpoints.values() for alias, model in endpoint.models.items()]
+    return {f"{endpoint.name}/{alias}": model.name for endpoint, alias, model in models if model.name != alias}
 
 
 def _prices(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:

@@ -101,7 +101,8 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
     folder = settings.cassette or experiment.root / "cassettes" / experiment.name
     with ExitStack() as stack:
         store = stack.enter_context(make_store(folder, prepared.mode, plan, prepared.config, prepared.secrets))
-        models = Models(prepared.config, store.recorded_base_url, offline=prepared.mode.mode == "none")
+        offline = prepared.mode.mode == "none"
+        models = Models(prepared.config, store.recorded_base_url, store.recorded_model_name, offline=offline)
         asked = models.of_plan(plan)
         results = settings.results or experiment.root / "results" / experiment.name
         path = make_results_folder(results, datetime.now(UTC))
