@@ -7,6 +7,7 @@ import difflib
 import re
 from typing import NoReturn
 
+from llmbatch.cli import doctor
 from llmbatch.cli.cassette import add_commands
 from llmbatch.errors import UsageError
 from llmbatch.invocation.options import FORMATS, MODES
@@ -59,6 +60,8 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     add_commands(cassette, Parser)
+    text = "check that llmbatch holds its promises here, and on a cassette"
+    doctor.add(commands.add_parser("doctor", help=text, description=text, allow_abbrev=False))
     return parser
 
 

@@ -82,6 +82,10 @@ def _run(arguments: list[str]) -> int:
             from llmbatch.cli import cassette  # noqa: PLC0415 - as above
 
             return cassette.run(options)
+        case "doctor":
+            from llmbatch.cli import doctor  # noqa: PLC0415 - as above
+
+            return doctor.run(options)
         case _:
             parser.print_help()
             return ExitCode.USAGE
