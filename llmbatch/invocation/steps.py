@@ -113,7 +113,9 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
             display.note(store.scrub_text(text))
 
         stop = Stop()
-        spool = stack.enter_context(Spool(path, declared=_declared(plan), scrub=store.scrub_bytes))
+        spool = stack.enter_context(
+            Spool(path, declared=_declared(plan), scrub=store.scrub_bytes if prepared.secrets else None)
+        )
         live = Live(prepared.config, prepared.concurrency, store, stop, counters=counters, note=note)
         work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
         stack.enter_context(intercepted(store, note))

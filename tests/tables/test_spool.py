@@ -157,7 +157,7 @@ def test_rows_of_ever_new_shapes_do_not_pile_up(tmp_path: Path) -> None:
         for index in range(6_000):
             spool.add(index, {f"c{bit}": index for bit in range(13) if index >> bit & 1})
 
-        assert len(spool._union._shapes) <= 4096
+        assert len(spool._shapes) <= 4096
         assert {f"c{bit}" for bit in range(13)} == set(spool.schema.kinds)
 
 
@@ -198,7 +198,7 @@ def test_rows_are_not_held_in_memory(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from llmbatch.tables.spool import Spool
-import tracemalloc
+import polars, tracemalloc
 tracemalloc.start()
 with Spool(Path(sys.argv[1])) as spool:
     for index in reversed(range(20_000)):
