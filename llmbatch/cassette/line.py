@@ -11,11 +11,13 @@ import base64
 import binascii
 import re
 import zlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from llmbatch.call.values import Call, Headers, Reply, Request
+
+_T = TypeVar("_T")
 
 RECORD_CAP = 64 * 1024 * 1024
 """Bytes of the longest line that is written or read."""
@@ -24,6 +26,7 @@ _PREFIX = b'- {"key":"'
 _KEY = slice(10, 42)
 _AFTER_KEY = b'","generation":'
 _GENERATION = 57
+_GENERATION_DIGITS = 9  # as in the name of `generation-N.complete`
 _CRC_MARK = b" # crc32="
 _SUFFIX = len(_CRC_MARK) + 8 + 1
 # inside of a JSON string every quote is escaped, and a header's value is a list:
@@ -148,9 +151,12 @@ def frame(line: bytes) -> Frame:
     if line[:10] != _PREFIX or line[42:_GENERATION] != _AFTER_KEY or mark != _CRC_MARK or line[-1:] != b"\n":
         raise BadLineError("it does not begin and end as a recorded line does")
     try:
-        found = Frame(bytes.fromhex(line[_KEY].decode()), int(line[_GENERATION : line.index(b",", _GENERATION)]))
+        digits = line[_GENERATION : line.index(b",", _GENERATION)]
+        found = Frame(bytes.fromhex(line[_KEY].decode()), int(digits))
     except ValueError as error:
         raise BadLineError("its key or its generation is no number") from error
+    if not digits.isdigit() or len(digits) > _GENERATION_DIGITS:  # int also takes signs, spaces and underscores
+        raise BadLineError("its generation is no number")
     if len(found.key) != 16:  # fromhex skips white space
         raise BadLineError("its key is not 32 hexadecimal digits")
     return found
@@ -160,7 +166,7 @@ def decode_reply(line: bytes) -> Reply:
     """Return the reply of an answer's line without parsing the request. Raises BadLineError."""
     payload = payload_of(line, b"- ")
     start, response = payload.find(_REQUEST_MARK), payload.rfind(_REPLY_MARK)
-    if start < 0 or response < start:
+    if start < 0 or response < start or not payload.endswith(b"}"):
         raise BadLineError("it holds no request or no response")
     try:
         head = orjson.loads(payload[:start] + b"}")
@@ -173,15 +179,21 @@ def decode(line: bytes) -> Decoded:
     """Return all of a line, an answer's or a failure's. Raises BadLineError. The digest is left empty."""
     payload = payload_of(line, b"- ")
     start, response = payload.find(_REQUEST_MARK), _response_at(payload)
-    if start < 0 or response < start:
+    if start < 0 or response < start or not payload.endswith(b"}"):
         raise BadLineError("it holds no request or no response")
     try:
         head = orjson.loads(payload[:start] + b"}")
         request = _request(payload[start + len(b',"request":') : response])
         text = payload[response + len(_RESPONSE_MARK) : -1]
         reply = None if text == b"null" else _reply(head, text)
-        call = Call(request, head["repeat"], head["ordinal"], bytes.fromhex(head["key"]))
-        return Decoded(call, reply, head["generation"], head["case"], head.get("kind"), head.get("message"))
+        key, case, kind, message = bytes.fromhex(head["key"]), head["case"], head.get("kind"), head.get("message")
+        if len(key) != 16 or (kind is None) != (message is None) or (reply is None and kind is None):
+            raise BadLineError("it has no whole key, or is neither an answer nor a failure")
+        call = Call(request, _as(int, head["repeat"]), _as(int, head["ordinal"]), key)
+        texts = [None if text is None else _as(str, text) for text in (case, kind, message)]
+        return Decoded(call, reply, _as(int, head["generation"]), *texts)
+    except BadLineError:
+        raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadLineError(f"it is not the JSON of an interaction ({error})") from error
 
@@ -197,7 +209,7 @@ def _request(text: bytes) -> Request:
     binary = _BINARY_REQUEST in text
     value = orjson.loads(text.replace(_BINARY_REQUEST, _PLAIN_REQUEST, 1) if binary else text)
     body = _body_bytes(value["body"], binary=binary)
-    return Request(value["method"], value["uri"], _headers(value["headers"]), body, b"")
+    return Request(_as(str, value["method"]), _as(str, value["uri"]), _headers(value["headers"]), body, b"")
 
 
 def _reply(head: dict[str, Any], text: bytes) -> Reply:
@@ -207,16 +219,29 @@ def _reply(head: dict[str, Any], text: bytes) -> Reply:
     body = _body_bytes(value["body"]["string"], binary=binary)
     if body is None:
         raise BadLineError("its body is null")
-    return Reply(status["code"], status["message"], headers, body, head["recorded_at"], head["taken_us"])
+    code, reason = _as(int, status["code"]), _as(str, status["message"])
+    if not 100 <= code <= 999:
+        raise BadLineError("its status is no HTTP status")
+    return Reply(code, reason, headers, body, _as(str, head["recorded_at"]), _as(int, head["taken_us"]))
 
 
 def _headers(value: dict[str, list[str]]) -> Headers:
+    for values in value.values():
+        "".join(_as(list, values))  # raises TypeError unless all are texts
     return {name: tuple(values) for name, values in value.items()}
+
+
+def _as(kind: type[_T], value: Any) -> _T:
+    """Return the value. Raises TypeError unless it is of that type: a checksum says nothing of who wrote a line."""
+    if type(value) is not kind:
+        raise TypeError(f"{kind.__name__} expected, found {type(value).__name__}")
+    return value
 
 
 def _body_bytes(text: str | None, *, binary: bool) -> bytes | None:
     if text is None:
         return None
+    _as(str, text)
     try:
         return base64.b64decode(text, validate=True) if binary else text.encode()
     except binascii.Error as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -25,8 +26,8 @@ FAILURES = "failures"
 _VERSION_LINE = b"version: 1\n"
 _METADATA_PREFIX = b"metadata: "
 _INTERACTIONS_LINE = b"interactions:\n"
-_NAME = re.compile(r"(segment|failures)-(\d{5,9})\.yaml")
-_GENERATION_NAME = re.compile(r"generation-(\d{1,9})\.complete")
+_NAME = re.compile(r"(segment|failures)-(\d{5,9})\.yaml", re.ASCII)
+_GENERATION_NAME = re.compile(r"generation-(\d{1,9})\.complete", re.ASCII)
 _READ_BYTES = 1 << 20
 RESTORE = (
     "restore the file from version control or a copy; `llmbatch.Cassette(folder).verify()` lists all damaged lines"
@@ -93,16 +94,25 @@ def segments_of(folder: Path) -> list[SegmentName]:
         match = _NAME.fullmatch(name)
         if match is None:
             continue
-        path = folder / name
-        if path.is_symlink() and path.resolve().parent != folder.resolve():
+        path, found_name = folder / name, SegmentName(match[1], int(match[2]))
+        if found_name.file != name:  # `segment-0000001.yaml` would be read under the name of another file
+            continue
+        if path.is_symlink() and not _leads_into(folder, path):
             raise CassetteDamaged(
                 f"{name} is a link that leads out of the cassette",
                 file=str(path),
                 fix="put the file itself in its place",
             )
         if path.is_file():
-            found.append(SegmentName(match[1], int(match[2])))
+            found.append(found_name)
     return sorted(found)
+
+
+def _leads_into(folder: Path, link: Path) -> bool:
+    try:
+        return link.resolve().parent == folder.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return False
 
 
 def complete_generations_of(folder: Path) -> set[int]:
@@ -188,9 +198,25 @@ def _is_torn_header(lines: list[bytes]) -> bool:
 
 
 def _metadata(value: dict[str, Any]) -> Metadata:
-    endpoints, prices, models = dict(value["endpoints"]), dict(value["prices"]), dict(value.get("models", {}))
-    ignore, versions = tuple(value["ignore"]), (int(value["key_version"]), int(value["format"]))
-    return Metadata(endpoints, prices, ignore, *versions, models)
+    """Return foreign values as metadata; raises TypeError for any that is not of the type it should have."""
+    endpoints, prices, ignore, models = value["endpoints"], value["prices"], value["ignore"], value.get("models", {})
+    for texts, what in ((endpoints, "endpoints"), (models, "models")):
+        if type(texts) is not dict or not all(type(text) is str for text in texts.values()):
+            raise TypeError(f"its {what} are not texts by name")
+    if type(prices) is not dict or not all(map(_is_price, prices.values())):
+        raise TypeError("its prices are not decimal texts by model")
+    if type(ignore) is not list or not all(type(words) is str for words in ignore):
+        raise TypeError("what it ignores is not a list of texts")
+    if type(value["key_version"]) is not int or type(value["format"]) is not int:
+        raise TypeError("its versions are no numbers")
+    return Metadata(endpoints, prices, tuple(ignore), value["key_version"], value["format"], models)
+
+
+def _is_price(price: Any) -> bool:
+    if type(price) is not dict:
+        return False
+    amounts = [amount for amount in price.values() if amount is not None]
+    return all(type(amount) in (str, int) and isfinite(float(amount)) for amount in amounts)
 
 
 def _plain(value: Any) -> Any:
