@@ -171,7 +171,9 @@ def decode_reply(line: bytes) -> Reply:
     try:
         head = orjson.loads(payload[:start] + b"}")
         return _reply(head, payload[response + len(_RESPONSE_MARK) : -1])
-    except (ValueError, LookupError, TypeError) as error:
+    except BadLineError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadLineError(f"it is not the JSON of an interaction ({error})") from error
 
 
@@ -189,9 +191,12 @@ def decode(line: bytes) -> Decoded:
         key, case, kind, message = bytes.fromhex(head["key"]), head["case"], head.get("kind"), head.get("message")
         if len(key) != 16 or (kind is None) != (message is None) or (reply is None and kind is None):
             raise BadLineError("it has no whole key, or is neither an answer nor a failure")
+        generation = _as(int, head["generation"])
+        if not 0 <= generation < 10**_GENERATION_DIGITS:
+            raise BadLineError("its generation is no number")
         call = Call(request, _as(int, head["repeat"]), _as(int, head["ordinal"]), key)
         texts = [None if text is None else _as(str, text) for text in (case, kind, message)]
-        return Decoded(call, reply, _as(int, head["generation"]), *texts)
+        return Decoded(call, reply, generation, *texts)
     except BadLineError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:

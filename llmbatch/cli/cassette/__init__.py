@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from llmbatch.cli.cassette import alias, verify
+from llmbatch.cli.cassette import alias, export, import_, verify
 
-_COMMANDS: dict[str, Any] = {"alias": alias, "verify": verify}
+_COMMANDS: dict[str, Any] = {"verify": verify, "export": export, "import": import_, "alias": alias}
 
 
 def add_commands(parser: argparse.ArgumentParser, parser_class: type[argparse.ArgumentParser]) -> None:

@@ -9,8 +9,8 @@ from llmbatch.errors import UsageError
 CASSETTE_HELP = "a cassette's folder, or its experiment file"
 
 
-def folder_of(text: str) -> Path:
-    """Return the cassette folder that a text names. Raises UsageError where there is none."""
+def folder_of(text: str, *, may_be_new: bool = False) -> Path:
+    """Return the cassette folder that a text names. Raises UsageError where there is none, unless it may be new."""
     named = Path(text)
     if named.is_dir():
         return named
@@ -19,8 +19,10 @@ def folder_of(text: str) -> Path:
 
         experiment = collect(named)
         named = experiment.root / "cassettes" / experiment.name
-        if named.is_dir():
+        if named.is_dir() or may_be_new:
             return named
+    if may_be_new and not named.suffix and not named.exists():
+        return named
     raise UsageError(
         f"there is no cassette at {named}",
         fix="name a folder with segment-*.yaml files, such as cassettes/commit_classify, or an experiment file",
