@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from llmbatch.call.failure import Failure, FailureKind
 
 Headers = Mapping[str, tuple[str, ...]]
 """Lower-case names; every value in the order received."""
+
+
+def instant_text(instant: datetime) -> str:
+    """Return an aware instant as the cassette keeps it: ISO 8601 in UTC, with microseconds."""
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,10 @@ class Frame(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """A whole line as values; `kind` and `message` are None for an answer, `reply` may be for a failure."""
+    """A whole line as values; `kind` and `message` are None for an answer, `reply` may be for a failure.
+
+    `recorded_at` is that of the reply where there is one; empty in failures of old cassettes without a reply.
+    """
 
     call: Call
     reply: Reply | None
@@ -64,6 +67,7 @@ class Decoded(NamedTuple):
     case: str | None
     kind: str | None
     message: str | None
+    recorded_at: str = ""
 
 
 def dumps(value: Any) -> bytes:
@@ -100,14 +104,18 @@ def encode(
     generation: int,
     case: str | None,
     failure: tuple[str, str] | None = None,
+    recorded_at: str = "",
 ) -> bytes:
-    """Return the line of an answer or, with `failure` = (kind, message), of a failure: scrubbed values."""
+    """Return the line of an answer or, with `failure` = (kind, message), of a failure: scrubbed values.
+
+    `recorded_at` is for a failure without a reply; a reply brings its own.
+    """
     head: dict[str, Any] = {
         "key": call.key.hex(),
         "generation": generation,
         "repeat": call.repeat,
         "ordinal": call.ordinal,
-        "recorded_at": reply.recorded_at if reply else "",
+        "recorded_at": reply.recorded_at if reply else recorded_at,
         "taken_us": reply.taken_us if reply else 0,
         "case": case,
     }
@@ -196,7 +204,7 @@ def decode(line: bytes) -> Decoded:
             raise BadLineError("its generation is no number")
         call = Call(request, _as(int, head["repeat"]), _as(int, head["ordinal"]), key)
         texts = [None if text is None else _as(str, text) for text in (case, kind, message)]
-        return Decoded(call, reply, generation, *texts)
+        return Decoded(call, reply, generation, *texts, _as(str, head["recorded_at"]))
     except BadLineError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -30,7 +30,8 @@ _NAME = re.compile(r"(segment|failures)-(\d{5,9})\.yaml", re.ASCII)
 _GENERATION_NAME = re.compile(r"generation-(\d{1,9})\.complete", re.ASCII)
 _READ_BYTES = 1 << 20
 RESTORE = (
-    "restore the file from version control or a copy; `llmbatch.Cassette(folder).verify()` lists all damaged lines"
+    "restore the file from version control or a copy; `llmbatch cassette verify` lists all damaged lines, "
+    "and `--repair` sets them aside"
 )
 
 

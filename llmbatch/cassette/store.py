@@ -22,7 +22,7 @@ from llmbatch.cassette.encoding import TooLargeError
 from llmbatch.cassette.line import RECORD_CAP, Decoded, decode_reply, encode
 from llmbatch.cassette.scrub import Scrubber, key_headers_of
 from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata
-from llmbatch.cassette.stored import stored_failure, stored_reply
+from llmbatch.cassette.stored import DUPLICATE, stored_failure, stored_reply
 from llmbatch.cassette.verify import digest_of, problems_of
 from llmbatch.cassette.writer import Writer
 from llmbatch.errors import AnswerError, InternalError
@@ -157,27 +157,36 @@ class Store:
             stored = stored_reply(self._scrubber, reply, cap=RECORD_CAP)
             line = self._line(call, stored, case)
         except TooLargeError as error:
-            message = f"the answer is larger than can be recorded: {error}"
-            self.record_failure(call, FailureKind.TOO_LARGE, message, reply=None, case=case)
+            message, stored_at = f"the answer is larger than can be recorded: {error}", reply.recorded_at
+            self.record_failure(call, FailureKind.TOO_LARGE, message, case=case, recorded_at=stored_at)
             raise AnswerError(message, kind=FailureKind.TOO_LARGE, fix="ask for less in one call") from error
         with self._changing:
             first = self.find(call.key)
             if first is not None:
                 # with its whole body: it was paid for, and the cost is at the end of it
-                failure = (FailureKind.DUPLICATE.value, "a second answer to a call that has one")
-                self._append(FAILURES, call, self._line(call, stored, case, failure))
+                self._append(FAILURES, call, self._line(call, stored, case, DUPLICATE))
                 return first
             self._append(SEGMENT, call, line)
         return decode_reply(line)
 
     def record_failure(
-        self, call: Call, kind: str, message: str, *, reply: Reply | None = None, case: str | None = None
+        self,
+        call: Call,
+        kind: str,
+        message: str,
+        *,
+        reply: Reply | None = None,
+        case: str | None = None,
+        recorded_at: str = "",
     ) -> None:
-        """Write an attempt that got no answer; the last one of a key counts. Bodies are cut at 16 KiB."""
+        """Write an attempt that got no answer; the last one of a key counts. Bodies are cut at 16 KiB.
+
+        `recorded_at` is for an attempt without a reply: `merge` orders attempts by it.
+        """
         stored = None if reply is None else stored_failure(self._scrubber, reply, cap=RECORD_CAP)
         failure = (str(kind), self._scrubber.text(message))
         try:
-            line = self._line(call, stored, case, failure)
+            line = self._line(call, stored, case, failure, recorded_at)
         except TooLargeError as error:
             what = f"the request is larger than can be recorded: {error}"
             raise AnswerError(what, kind=FailureKind.TOO_LARGE, fix="send less in one call") from error
@@ -253,9 +262,16 @@ class Store:
         if writer is not None:
             writer.close()
 
-    def _line(self, call: Call, reply: Reply | None, case: str | None, failure: tuple[str, str] | None = None) -> bytes:
+    def _line(
+        self,
+        call: Call,
+        reply: Reply | None,
+        case: str | None,
+        failure: tuple[str, str] | None = None,
+        recorded_at: str = "",
+    ) -> bytes:
         case = None if case is None else self._scrubber.text(case)
-        line = encode(call, reply, generation=self.generation, case=case, failure=failure)
+        line = encode(call, reply, generation=self.generation, case=case, failure=failure, recorded_at=recorded_at)
         if len(line) > RECORD_CAP:
             raise TooLargeError(f"{len(line)} bytes, and the limit is {RECORD_CAP}")
         if self._scrubber.holds_secret(line):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.encoding import TooLargeError, decoded_body
 from llmbatch.cassette.scrub import Scrubber
+
+DUPLICATE = (FailureKind.DUPLICATE.value, "a second answer to a call that has one")
+"""Kind and message of an answer that does not win: kept among the failures with its whole body, for the cost."""
 
 FAILURE_BODY_CAP = 16 * 1024
 """Bytes kept of a failed attempt's body."""
@@ -41,10 +45,11 @@ def stored_failure(scrubber: Scrubber, reply: Reply, *, cap: int) -> Reply:
         stored = stored_reply(scrubber, reply, cap=cap)
     except TooLargeError:
         stored = stored_reply(scrubber, replace(reply, body=b""), cap=cap)
-    return replace(stored, body=_cut(stored.body))
+    return replace(stored, body=cut(stored.body))
 
 
-def _cut(body: bytes) -> bytes:
+def cut(body: bytes) -> bytes:
+    """Return what is kept of a failure's body: at most 16 KiB, not cut through a character of a text."""
     if len(body) <= FAILURE_BODY_CAP:
         return body
     part = body[:FAILURE_BODY_CAP]

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmbatch.call.key import KEY_VERSION, call_key, canonical_body, request_digest
-from llmbatch.call.values import Request
+from llmbatch.call.values import Call, Request
 from llmbatch.cassette.aliases import ALIASES_FILE, Aliases, read_aliases
-from llmbatch.cassette.line import BadLineError, decode, frame
+from llmbatch.cassette.line import BadLineError, Decoded, decode, frame
 from llmbatch.cassette.scrub import key_headers_of
 from llmbatch.cassette.segment import (
     SEGMENT,
@@ -39,7 +39,7 @@ def problems_of(folder: Path) -> Iterator[str]:
         return
     for name in names:
         try:
-            yield from _problems_of_file(folder / name.file, name, aliases)
+            yield from problems_of_file(folder / name.file, name, aliases)
         except CassetteDamaged as error:
             yield f"{name.file}: {error.what} (offset {error.details.get('offset', '0')})"
 
@@ -51,7 +51,8 @@ def digest_of(request: Request) -> bytes:
     return request_digest(request.method, request.url, canonical, key_headers_of(request.headers))
 
 
-def _problems_of_file(path: Path, name: SegmentName, aliases: Aliases) -> Iterator[str]:
+def problems_of_file(path: Path, name: SegmentName, aliases: Aliases) -> Iterator[str]:
+    """Yield what is wrong with one file. Raises CassetteDamaged where it does not open as a segment does."""
     with open_for_reading(path) as stream:
         header = read_header(path, stream)
         size = path.stat().st_size
@@ -75,17 +76,36 @@ def _problems_of_file(path: Path, name: SegmentName, aliases: Aliases) -> Iterat
 
 def _problem_of_line(line: bytes, name: SegmentName, header: Header, aliases: Aliases) -> str | None:
     try:
-        key, generation = frame(line)
-        found = decode(line)
+        found = checked(line, name.kind, header.metadata.key_version)
     except BadLineError as error:
-        return f"a recorded line is damaged: {error}"
-    if (key, generation) != (found.call.key, found.generation):
-        return "a line's key or generation is not at its place"
-    if (found.kind is None) != (name.kind == SEGMENT) or (name.kind == SEGMENT and found.reply is None):
-        return "an answer stands where failures are kept, or a failure among answers"
-    current = header.metadata.key_version == KEY_VERSION
-    if current and call_key(digest_of(found.call.request), found.call.repeat, found.call.ordinal) != key:
-        return f"the key {key.hex()} is not the key of the request recorded with it"
+        return str(error)
     if name.kind == SEGMENT and (alias := aliases.alias_of(found.call.request.url)) is not None:
         return f"this answer is never found: {alias}, below which it is recorded, stands for another address"
     return None
+
+
+def checked(line: bytes, kind: str, key_version: int) -> Decoded:
+    """Return all of a line of a file of that kind. Raises BadLineError, which says what is wrong with it.
+
+    Keys of another version than ours are taken as they are: nothing here can compute them.
+    """
+    try:
+        key, generation = frame(line)
+        found = decode(line)
+    except BadLineError as error:
+        raise BadLineError(f"a recorded line is damaged: {error}") from error
+    if (key, generation) != (found.call.key, found.generation):
+        raise BadLineError("a line's key or generation is not at its place")
+    if (found.kind is None) != (kind == SEGMENT) or (kind == SEGMENT and found.reply is None):
+        raise BadLineError("an answer stands where failures are kept, or a failure among answers")
+    if key_version == KEY_VERSION and key_of(found.call) != key:
+        raise BadLineError(f"the key {key.hex()} is not the key of the request recorded with it")
+    return found
+
+
+def key_of(call: Call) -> bytes:
+    """Return the key of a stored call, computed from what is stored. Raises BadLineError where that is no request."""
+    try:
+        return call_key(digest_of(call.request), call.repeat, call.ordinal)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadLineError(f"its members are not those of a request ({error})") from error

@@ -93,6 +93,7 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     record.add_argument("--record-mode", choices=MODES, help="as in vcrpy (default new_episodes; none when CI is set)")
     record.add_argument("--offline", action="store_true", help="replay only: mode none, and no connection is made")
     record.add_argument("--cassette", metavar="DIR", help="another folder than cassettes/<experiment>")
+    record.add_argument("--expect-digest", metavar="SHA", help="stop unless this is the cassette's content digest")
     pace = exp.add_argument_group("pace")
     pace.add_argument("--concurrency", type=int, metavar="N", help="HTTP attempts in flight (default 64)")
     pace.add_argument("--window", type=int, metavar="N", help="cases in flight (default 4 x concurrency)")

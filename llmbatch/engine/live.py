@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from llmbatch.call.failure import Failure, FailureKind
-from llmbatch.call.values import RecordedFailure, Reply
+from llmbatch.call.values import RecordedFailure, Reply, instant_text
 from llmbatch.cassette.case import Exchange, current_case, current_exchange
 from llmbatch.cassette.store import Store
 from llmbatch.client.gate import Gate
@@ -123,7 +124,8 @@ class LiveEngine:
         kind = attempted.verdict.kind or FailureKind.CONNECT_ERROR
         message = attempted.verdict.message or f"{type(attempted.error).__name__}: {attempted.error}"
         message = self.store.scrub_text(message)
-        self.store.record_failure(order.call, kind, message, reply=None, case=order.case.case_id)
+        now = instant_text(datetime.now(UTC))
+        self.store.record_failure(order.call, kind, message, case=order.case.case_id, recorded_at=now)
         return replace(attempted, value=RecordedFailure(order.call, kind, message).as_failure())
 
 

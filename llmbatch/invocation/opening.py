@@ -11,7 +11,7 @@ from typing import Any
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
 from llmbatch.config import DEFAULT_ENDPOINT, KNOWN_ENDPOINTS, Config, Endpoint
-from llmbatch.errors import DiskError
+from llmbatch.errors import CassetteDamaged, DiskError
 from llmbatch.invocation.mode import ChosenMode
 from llmbatch.plan import Plan
 
@@ -31,6 +31,20 @@ def make_store(folder: Path, mode: ChosenMode, plan: Plan, config: Config, secre
     metadata = Metadata(endpoints=base_urls, prices=_prices(endpoints), models=_renamed(endpoints))
     headers = sorted({name for endpoint in endpoints.values() for name in endpoint.headers})
     return Store(folder, record_mode=mode.mode, metadata=metadata, secrets=secrets, key_headers=headers)
+
+
+def check_digest(folder: Path, expected: str) -> None:
+    """Raise CassetteDamaged unless the answers that win, in whatever mode a run opens them, have that digest."""
+    with Store(folder) as store:
+        found = store.content_digest()
+    if found != expected:
+        raise CassetteDamaged(
+            "the recorded answers are not those that were pinned",
+            cassette=str(folder),
+            expected=expected,
+            found=found,
+            fix="get the cassette again from where the digest is from, or pin the digest found if the change is meant",
+        )
 
 
 def models_of_plan(plan: Plan, config: Config) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ class RunOptions(TypedDict, total=False):
 
     cassette: str | Path
     record_mode: RecordMode
+    expect_digest: str
     model: str | Sequence[str]
     limit: int
     sample: int
@@ -45,6 +47,7 @@ class Settings:
 
     cassette: Path | None = None
     record_mode: RecordMode | None = None
+    expect_digest: str | None = None
     model: tuple[str, ...] = ()
     limit: int | None = None
     sample: int | None = None
@@ -77,6 +80,8 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise UsageError(f"{name} is {value!r}", fix=f"give {name} a whole number of 1 or more")
     _check_choice("record_mode", given.get("record_mode"), MODES)
+    if "expect_digest" in given:
+        given["expect_digest"] = content_digest_of(given["expect_digest"])
     for name in ("cassette", "results"):
         if name in given:
             given[name] = Path(given[name])
@@ -86,6 +91,16 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     for chosen in given["formats"]:
         _check_choice("formats", chosen, FORMATS)
     return Settings(**given)
+
+
+def content_digest_of(text: str) -> str:
+    """Return a cassette's content digest in lower case. Raises UsageError unless it is 64 hexadecimal digits."""
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
+        raise UsageError(
+            f"the expected digest {text!r} is not the 64 hexadecimal digits of a content digest",
+            fix="copy the whole digest that `llmbatch cassette verify` prints",
+        )
+    return text.lower()
 
 
 def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:

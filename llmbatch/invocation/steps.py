@@ -19,7 +19,7 @@ from llmbatch.invocation.live import Live
 from llmbatch.invocation.missing import missing_answers
 from llmbatch.invocation.mode import ChosenMode, choose_mode
 from llmbatch.invocation.models import Models
-from llmbatch.invocation.opening import make_results_folder, make_store
+from llmbatch.invocation.opening import check_digest, make_results_folder, make_store
 from llmbatch.invocation.options import Settings
 from llmbatch.invocation.prompts import check_prompts
 from llmbatch.invocation.result import Run
@@ -101,6 +101,8 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
     folder = settings.cassette or experiment.root / "cassettes" / experiment.name
     with ExitStack() as stack:
         store = stack.enter_context(make_store(folder, prepared.mode, plan, prepared.config, prepared.secrets))
+        if settings.expect_digest is not None:
+            check_digest(folder, settings.expect_digest)
         offline = prepared.mode.mode == "none"
         models = Models(prepared.config, store.recorded_base_url, store.recorded_model_name, offline=offline)
         asked = models.of_plan(plan)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from llmbatch.call.failure import FailureKind
-from llmbatch.call.values import RecordedFailure, Reply, Request
+from llmbatch.call.values import RecordedFailure, Reply, Request, instant_text
 from llmbatch.cassette.case import CaseContext, current_case, current_exchange
 from llmbatch.cassette.recording.wire import Attempt, Sent, current_attempt, request_body, request_headers
 from llmbatch.cassette.store import Store
@@ -111,7 +112,8 @@ class Filing:
     def failed(self, sent: Sent, reply: Reply | None, kind: FailureKind, message: str) -> None:
         """File what answered nothing. `reply` None: no whole reply came."""
         message = self.store.scrub_text(message)  # a row says the same now as in a replay
-        self.store.record_failure(sent.call, kind, message, reply=reply, case=case_id_of(sent.case))
+        now = instant_text(datetime.now(UTC))
+        self.store.record_failure(sent.call, kind, message, reply=reply, case=case_id_of(sent.case), recorded_at=now)
         attempt = current_attempt.get()
         if attempt is not None and reply is not None:
             attempt.live = True

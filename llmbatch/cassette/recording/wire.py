@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from llmbatch.call.failure import FailureKind
-from llmbatch.call.values import Call, Reply
+from llmbatch.call.values import Call, Reply, instant_text
 from llmbatch.cassette.case import CaseContext, Exchange
 from llmbatch.cassette.encoding import TooLargeError, decoded_body
 from llmbatch.cassette.line import RECORD_CAP
@@ -100,7 +100,7 @@ def reply_of(response: Mapping[str, Any], *, recorded_at: datetime, taken_us: in
         reason=response["status"]["message"] or "",
         headers=headers,
         body=response["body"].get("string") or b"",
-        recorded_at=recorded_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        recorded_at=instant_text(recorded_at),
         taken_us=taken_us,
     )
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from llmbatch.cli.cassette import alias, export, import_, verify
+from llmbatch.cli.cassette import alias, export, import_, merge, scrub, split, verify
 
-_COMMANDS: dict[str, Any] = {"verify": verify, "export": export, "import": import_, "alias": alias}
+_COMMANDS: dict[str, Any] = {
+    "verify": verify,
+    "merge": merge,
+    "split": split,
+    "scrub": scrub,
+    "export": export,
+    "import": import_,
+    "alias": alias,
+}
 
 
 def add_commands(parser: argparse.ArgumentParser, parser_class: type[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,106 @@
+"""A folder that is there whole or not at all: made beside its place, synced, then renamed. Knows no cassette.
+
+The workshop is a hidden folder beside the target, `.NAME.making`, with a lock of its own. What a killed command
+left in it is thrown away by the next one for the same target.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from llmbatch.cassette.lock import Lock
+from llmbatch.errors import DiskError, UsageError
+
+
+@contextmanager
+def appearing(target: Path, sources: Sequence[Path] = ()) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target` when the block ends, and nothing when it raises.
+
+    Raises UsageError when the target is there already, or is one of the sources or inside of one; CassetteLocked
+    when another process is making it; DiskError.
+    """
+    target = target.absolute()
+    _check_apart(target, sources)
+    workshop = target.with_name(f".{target.name}.making")
+    making = workshop / "folder"
+    try:
+        workshop.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(workshop, error) from error
+    lock = Lock(workshop).take()
+    try:
+        _remove(making)
+        _check_free(target)
+        try:
+            making.mkdir()
+        except OSError as error:
+            raise _unwritable(making, error) from error
+        yield making
+        _put_in_place(making, target)
+    finally:
+        with suppress(OSError):
+            _remove(making)
+        lock.release()
+        with suppress(OSError):
+            workshop.rmdir()
+
+
+def sync_folder(folder: Path) -> None:
+    """Sync the names in a folder to the disk, where the system can. Raises OSError."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _check_apart(target: Path, sources: Sequence[Path]) -> None:
+    place = target.resolve()
+    for source in sources:
+        if place == source.resolve() or source.resolve() in place.parents:
+            raise UsageError(
+                f"{target.name} is the cassette {source}, or lies inside of it",
+                fix="name another folder with --into; once it is there, the old one can be moved away",
+            )
+
+
+def _check_free(target: Path) -> None:
+    there = target.is_symlink() or (target.exists() and not target.is_dir())
+    if there or (target.is_dir() and any(target.iterdir())):
+        raise UsageError(
+            f"{target} is there already, and nothing is written over it",
+            fix="name a folder with --into that is not there yet",
+        )
+
+
+def _put_in_place(making: Path, target: Path) -> None:
+    try:
+        for folder in (*(path for path in making.rglob("*") if path.is_dir()), making):
+            sync_folder(folder)
+        if target.is_dir():
+            target.rmdir()  # empty, and Windows renames onto nothing that is there
+        making.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
+def _unwritable(path: Path, error: OSError) -> DiskError:
+    return DiskError(
+        f"the new folder cannot be written: {error.strerror or error}",
+        file=str(path),
+        fix="free space there or choose another place with --into; the sources are as they were",
+    )
