@@ -203,8 +203,8 @@ def decode(line: bytes) -> Decoded:
         if not 0 <= generation < 10**_GENERATION_DIGITS:
             raise BadLineError("its generation is no number")
         call = Call(request, _as(int, head["repeat"]), _as(int, head["ordinal"]), key)
-        texts = [None if text is None else _as(str, text) for text in (case, kind, message)]
-        return Decoded(call, reply, generation, *texts, _as(str, head["recorded_at"]))
+        case, kind, message = (None if text is None else _as(str, text) for text in (case, kind, message))
+        return Decoded(call, reply, generation, case, kind, message, _as(str, head["recorded_at"]))
     except BadLineError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -54,7 +54,7 @@ class BatchRequests:
         while line := self._stream.readline(RECORD_CAP + 1):
             number += 1
             if len(line) > RECORD_CAP:
-                raise refused(path.name, number, f"a line is longer than {RECORD_CAP} bytes")
+                raise refused(self._path.name, number, f"a line is longer than {RECORD_CAP} bytes")
             if line.strip(b" \t\r\n" + BOM):
                 self._add(_custom_id(line.removeprefix(BOM)), offset, number)
             offset += len(line)
