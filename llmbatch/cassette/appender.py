@@ -30,7 +30,11 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | g
 
 
 class Appender:
-    """Append lines to the last file of a kind that is not full and has equal metadata, else to a new one."""
+    """Append lines to the last file of a kind that is not full and has equal metadata, else to a new one.
+
+    The last file is looked for when the appender is made, and with `resume` false never: other processes that
+    write this folder begin theirs later, and a file has one writer. New ones are claimed by exclusive creation.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Appender:
         metadata: Metadata,
         *,
         segment_bytes: int,
+        resume: bool = True,
         write: Callable[[int, bytes], int] = os.write,
         sync: Callable[[int], None] = os.fsync,
     ) -> None:
@@ -47,7 +52,7 @@ class Appender:
         self._header = header_bytes(metadata)
         self._segment_bytes = segment_bytes
         self._write, self._sync = write, sync
-        self._name: SegmentName | None = None
+        self._name = self._last_fitting() if resume else None
         self._handle = -1
         self._end = 0
         self._synced_at = 0.0
@@ -58,9 +63,11 @@ class Appender:
         """Write one line whole and return its place. Raises DiskError, and then nothing of it is there."""
         if self._broken is not None:
             raise self._broken
-        if self._handle >= 0 and self._end >= self._segment_bytes:
-            self.close()
         if self._handle < 0:
+            self._open()
+        if self._end > 0 and self._end + len(line) > self._segment_bytes:
+            self.close()
+            self._name = None
             self._open()
         assert self._name is not None
         # one write for both: stock vcrpy cannot load a file that is a header and no interaction
@@ -84,31 +91,43 @@ class Appender:
             self._handle, self._end = -1, 0
 
     def _open(self) -> None:
-        self._name = self._next_name()
-        path = self._path()
         try:
-            self._handle = os.open(path, _FLAGS, 0o644)
+            if self._name is None:
+                self._claim_next()
+            else:
+                self._handle = os.open(self._path(), _FLAGS, 0o644)
             self._end = os.fstat(self._handle).st_size
         except OSError as error:
             raise DiskError(
                 f"the cassette cannot be written: {error.strerror or error}",
-                file=str(path),
+                file=str(self._folder if self._name is None else self._path()),
                 fix="make the folder writable, or replay what is recorded with --offline",
             ) from error
         self._synced_at = time.monotonic()
 
-    def _next_name(self) -> SegmentName:
+    def _claim_next(self) -> None:
+        """Create the file of the next free number; what another process was quicker to create is passed over."""
+        number = max((name.number for name in segments_of(self._folder) if name.kind == self._kind), default=0)
+        while True:
+            number += 1
+            name = SegmentName(self._kind, number)
+            try:
+                self._handle = os.open(self._folder / name.file, _FLAGS | os.O_EXCL, 0o644)
+            except FileExistsError:
+                continue
+            self._name = name
+            return
+
+    def _last_fitting(self) -> SegmentName | None:
+        """Return the file to go on with, None to begin a new one."""
         names = [name for name in segments_of(self._folder) if name.kind == self._kind]
         if not names:
-            return SegmentName(self._kind, 1)
-        last = names[-1]
-        path = self._folder / last.file
-        size = path.stat().st_size
-        if size == 0:
-            return last
+            return None
+        path = self._folder / names[-1].file
+        if path.stat().st_size == 0:
+            return names[-1]
         with open_for_reading(path) as stream:
-            same = stream.read(len(self._header)) == self._header
-        return last if same and size < self._segment_bytes else SegmentName(self._kind, last.number + 1)
+            return names[-1] if stream.read(len(self._header)) == self._header else None
 
     def _path(self) -> Path:
         assert self._name is not None

@@ -1,4 +1,4 @@
-"""What a cassette folder held when it was opened: which line answers which key. Writes nothing.
+"""What a cassette folder holds: which line answers which key, and what the files say of themselves. Writes nothing.
 
 Bodies are never held: a scan keeps the places of lines, and a line is read again when it is wanted.
 """
@@ -10,58 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmbatch.call.values import Reply
-from llmbatch.cassette.index import Index, Place
-from llmbatch.cassette.line import BadLineError, Decoded, decode, decode_reply, frame
-from llmbatch.cassette.reader import Reader
-from llmbatch.cassette.segment import (
-    FAILURES,
-    SEGMENT,
-    Metadata,
-    SegmentName,
-    complete_generations_of,
-    damaged,
-    lines_after,
-    open_for_reading,
-    read_header,
-    segments_of,
-)
+from llmbatch.cassette.index import Position
+from llmbatch.cassette.lookup import Lines
+from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata, SegmentName
+from llmbatch.cassette.shelves import COMPLETE, Shelves
 from llmbatch.errors import ConfigError
-
-
-class Lines:
-    """The lines of one kind (answers or failures) that count, by key."""
-
-    def __init__(self, folder: Path, kind: str) -> None:
-        self.index = Index()
-        self._reader = Reader(folder, kind)
-
-    def reply(self, key: bytes) -> Reply | None:
-        """Return the reply recorded for a key, without parsing its request. Raises CassetteDamaged."""
-        place = self.index.get(key)
-        if place is None:
-            return None
-        line = self._reader.line(place)
-        try:
-            return decode_reply(line)
-        except BadLineError as error:
-            raise self._reader.damaged(place, error) from error
-
-    def whole(self, place: Place) -> Decoded:
-        """Return all of one line. Raises CassetteDamaged."""
-        line = self._reader.line(place)
-        try:
-            return decode(line)
-        except BadLineError as error:
-            raise self._reader.damaged(place, error) from error
-
-    def read(self, place: Place) -> bytes:
-        """Return the bytes of one line."""
-        return self._reader.line(place)
-
-    def close(self) -> None:
-        """Close the files; a later read opens them again."""
-        self._reader.close()
 
 
 @dataclass(slots=True)
@@ -70,7 +23,7 @@ class Contents:
 
     `prices` has the price snapshot of each segment that has one, by the segment's number.
 
-    `has_answers` tells whether any answer is recorded at all, of whatever generation.
+    `has_answers` tells whether any answer was recorded at all when the folder was opened, of whatever generation.
     """
 
     answers: Lines
@@ -79,6 +32,7 @@ class Contents:
     prices: dict[int, Mapping[str, Any]]
     generation: int
     has_answers: bool
+    _shelves: Shelves
 
     def base_url(self, endpoint: str) -> str | None:
         """Return the base URL an endpoint's name was recorded with. Raises ConfigError when there are two."""
@@ -98,6 +52,19 @@ class Contents:
             "names",
             f'set models."{alias}" = {{ name = "..." }} for the endpoint {endpoint!r} in llmbatch.toml',
         )
+
+    def refresh(self) -> None:
+        """Take in what others added to the files since they were scanned. Raises CassetteDamaged."""
+        self._shelves.read_on()
+
+    def note_appended(self, kind: str, key: bytes, place: Position) -> None:
+        """Take in a line that this process has written, so that `refresh` need not read it."""
+        lines = self.answers if kind == SEGMENT else self.failures
+        lines.index.put(key, self.generation, place)
+        number, offset, length = place
+        name = SegmentName(kind, number)
+        if name in self._shelves.ends:  # else its header is still to be read
+            self._shelves.ends[name] = offset + length
 
     def close(self) -> None:
         """Close all files."""
@@ -119,64 +86,12 @@ def read_contents(folder: Path, *, fresh: bool) -> Contents:
     Only generations that are complete count. With `fresh` only those lines count that belong to the
     generation being recorded: one that was begun and is not complete, else a new one without lines.
     """
-    scan = _Scan(folder)
-    for name in segments_of(folder):
-        scan.add_file(name)
-    last = max(scan.complete)
-    if not fresh:
-        return scan.contents(_COMPLETE, last)
-    begun = max((number for number, shelf in scan.shelves.items() if shelf[SEGMENT].index), default=_COMPLETE)
-    number = begun if begun > last else last + 1
-    return scan.contents(number, number)
-
-
-_COMPLETE = 0  # the shelf of all generations that may answer; generation 0 is always one of them
-
-
-class _Scan:
-    """The lines of each unfinished generation apart, and those of all complete ones together."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.complete = complete_generations_of(folder)
-        self.metadata: list[Metadata] = []
-        self.prices: dict[int, Mapping[str, Any]] = {}
-        self.shelves: dict[int, dict[str, Lines]] = {}
-
-    def contents(self, number: int, generation: int) -> Contents:
-        chosen = self._shelf(number)
-        has_answers = any(shelf[SEGMENT].index for shelf in self.shelves.values())
-        for shelf in self.shelves.values():
-            if shelf is not chosen:
-                shelf[SEGMENT].close()
-                shelf[FAILURES].close()
-        return Contents(chosen[SEGMENT], chosen[FAILURES], self.metadata, self.prices, generation, has_answers)
-
-    def add_file(self, name: SegmentName) -> None:
-        path = self.folder / name.file
-        with open_for_reading(path) as stream:
-            header = read_header(path, stream)
-            if header is None:
-                return
-            self.metadata.append(header.metadata)
-            if name.kind == SEGMENT and header.metadata.prices:
-                self.prices[name.number] = header.metadata.prices
-            for offset, line in lines_after(path, stream, header.end):
-                try:
-                    key, generation = frame(line)
-                except BadLineError as error:
-                    raise damaged(path, offset, error) from error
-                shelf = self._shelf(_COMPLETE if generation in self.complete else generation)
-                lines = shelf[name.kind]
-                place = Place(name.number, offset, len(line))
-                if name.kind == SEGMENT:
-                    lines.index.offer(key, generation, place, lines.read)
-                else:
-                    lines.index.put(key, generation, place)
-
-    def _shelf(self, number: int) -> dict[str, Lines]:
-        shelf = self.shelves.get(number)
-        if shelf is None:
-            shelf = {kind: Lines(self.folder, kind) for kind in (SEGMENT, FAILURES)}
-            self.shelves[number] = shelf
-        return shelf
+    shelves = Shelves(folder)
+    shelves.read_on()
+    begun = shelves.generations_with_answers()
+    last, newest = max(shelves.complete), max(begun, default=COMPLETE)
+    generation = last if not fresh else newest if newest > last else last + 1
+    chosen = shelves.choose(generation if fresh else COMPLETE)
+    return Contents(
+        chosen[SEGMENT], chosen[FAILURES], shelves.metadata, shelves.prices, generation, bool(begun), shelves
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import secrets
 import socket
 import sys
 import time
@@ -36,11 +37,15 @@ class Lock:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK_FILE
+        self.token = secrets.token_hex(16)
         self._text = b""
 
     def take(self) -> Self:
-        """Take the lock. Raises CassetteLocked, which names the holder, and DiskError."""
-        text = orjson.dumps(_holder())
+        """Take the lock. Raises CassetteLocked, which names the holder, and DiskError.
+
+        `token` is in the lock file: who knows it may add files for this run (`JoinedLock`).
+        """
+        text = orjson.dumps({**_holder(), "token": self.token})
         for _ in range(_ATTEMPTS):
             if self._create(text):
                 self._text = text

@@ -7,16 +7,16 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from llmbatch.cassette.index import Place
+from llmbatch.cassette.index import Position
 from llmbatch.cassette.line import BadLineError
 from llmbatch.cassette.segment import SegmentName, damaged
 
-_OPEN_FILES = 64
+_OPEN_FILES = 128  # 1,000,000 interactions are about 80 files; macOS allows a process 256
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Reader:
-    """Lines of the files of one kind; at most 64 files are open at a time."""
+    """Lines of the files of one kind; at most 128 files are open at a time."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder = folder
@@ -28,21 +28,21 @@ class Reader:
         """Return the file of that number."""
         return self._folder / SegmentName(self._kind, number).file
 
-    def line(self, place: Place) -> bytes:
+    def line(self, place: Position) -> bytes:
         """Return the bytes of one line. Raises CassetteDamaged when the file is gone or shorter by now."""
+        number, offset, length = place
         with self._lock:
             try:
-                handle = self._handle(place.number)
-                text = _read_at(handle, place.length, place.offset)
+                text = _read_at(self._handle(number), length, offset)
             except OSError as error:
-                raise damaged(self.path(place.number), place.offset, error.strerror or str(error)) from error
-        if len(text) != place.length:
-            raise damaged(self.path(place.number), place.offset, "the file ends before it does")
+                raise self.damaged(place, error.strerror or str(error)) from error
+        if len(text) != length:
+            raise self.damaged(place, "the file ends before it does")
         return text
 
-    def damaged(self, place: Place, why: BadLineError) -> Exception:
+    def damaged(self, place: Position, why: BadLineError | str) -> Exception:
         """Return the error for a line that is there and cannot be used."""
-        return damaged(self.path(place.number), place.offset, why)
+        return damaged(self.path(place[0]), place[1], why)
 
     def close(self) -> None:
         """Close all files."""

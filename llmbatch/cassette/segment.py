@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from llmbatch.call.key import IGNORED, KEY_VERSION
+from llmbatch.cassette.index import LARGEST_NUMBER
 from llmbatch.cassette.line import RECORD_CAP, BadLineError, dumps, payload_of, with_crc
-from llmbatch.errors import CassetteDamaged, InternalError
+from llmbatch.errors import CassetteDamaged, ConfigError, InternalError
 
 FORMAT = 1
 SEGMENT = "segment"
@@ -29,6 +30,9 @@ _INTERACTIONS_LINE = b"interactions:\n"
 _NAME = re.compile(r"(segment|failures)-(\d{5,9})\.yaml", re.ASCII)
 _GENERATION_NAME = re.compile(r"generation-(\d{1,9})\.complete", re.ASCII)
 _READ_BYTES = 1 << 20
+_LONGEST_OTHER = 64  # bytes; of the first and the third line
+METADATA_CAP = 1 << 20
+"""Bytes of the longest metadata line."""
 RESTORE = (
     "restore the file from version control or a copy; `llmbatch cassette verify` lists all damaged lines, "
     "and `--repair` sets them aside"
@@ -105,6 +109,12 @@ def segments_of(folder: Path) -> list[SegmentName]:
                 fix="put the file itself in its place",
             )
         if path.is_file():
+            if found_name.number > LARGEST_NUMBER:
+                raise CassetteDamaged(
+                    f"the number of {name} is beyond {LARGEST_NUMBER}",
+                    file=str(path),
+                    fix="give the file the next number after the last of its kind",
+                )
             found.append(found_name)
     return sorted(found)
 
@@ -123,7 +133,13 @@ def complete_generations_of(folder: Path) -> set[int]:
 
 def header_bytes(metadata: Metadata) -> bytes:
     """Return the three lines that open a segment; written together with the first interaction."""
-    return _VERSION_LINE + with_crc(_METADATA_PREFIX, metadata.payload()) + _INTERACTIONS_LINE
+    line = with_crc(_METADATA_PREFIX, metadata.payload())
+    if len(line) > METADATA_CAP:
+        raise ConfigError(
+            f"the endpoints and prices take {len(line)} bytes of a cassette's metadata, and {METADATA_CAP} is the most",
+            fix="configure fewer models with prices",
+        )
+    return _VERSION_LINE + line + _INTERACTIONS_LINE
 
 
 def read_header(path: Path, stream: BinaryIO) -> Header | None:
@@ -131,16 +147,18 @@ def read_header(path: Path, stream: BinaryIO) -> Header | None:
 
     Raises CassetteDamaged, and says so where stock vcrpy has rewritten the file in its own style.
     """
-    lines = [stream.readline(RECORD_CAP + 1) for _ in range(3)]
+    caps = (_LONGEST_OTHER, METADATA_CAP, _LONGEST_OTHER)  # a stranger's file may have no newline at all
+    lines = [stream.readline(cap) for cap in caps]
     if lines[0] in (_INTERACTIONS_LINE, b"interactions:\r\n"):
         raise CassetteDamaged(
             "this file is in vcrpy's block style: stock vcrpy wrote or rewrote it",
             file=str(path),
             fix="restore the file from version control; use record_mode='none' when reading it with vcrpy",
         )
-    if not lines[-1].endswith(b"\n") and _is_torn_header(lines):
+    is_too_long = any(len(line) == cap and line[-1:] != b"\n" for line, cap in zip(lines, caps, strict=True))
+    if not is_too_long and not lines[-1].endswith(b"\n") and _is_torn_header(lines):
         return None
-    if lines[0] != _VERSION_LINE or lines[2] != _INTERACTIONS_LINE:
+    if is_too_long or lines[0] != _VERSION_LINE or lines[2] != _INTERACTIONS_LINE:
         raise CassetteDamaged("this file does not open as a segment does", file=str(path), offset="0", fix=RESTORE)
     try:
         metadata = _metadata(orjson.loads(payload_of(lines[1], _METADATA_PREFIX)))
@@ -149,9 +167,10 @@ def read_header(path: Path, stream: BinaryIO) -> Header | None:
         raise CassetteDamaged(
             f"the metadata of this file cannot be read: {error}", file=str(path), offset=offset, fix=RESTORE
         ) from error
-    if metadata.format != FORMAT:
+    if metadata.format != FORMAT or metadata.key_version > KEY_VERSION:
         raise CassetteDamaged(
-            f"this file has format {metadata.format}, and this llmbatch reads format {FORMAT}",
+            f"this file has format {metadata.format} and key version {metadata.key_version}; "
+            f"this llmbatch reads format {FORMAT} and key versions up to {KEY_VERSION}",
             file=str(path),
             fix="use a newer llmbatch",
         )

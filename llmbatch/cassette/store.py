@@ -23,9 +23,13 @@ from llmbatch.cassette.line import RECORD_CAP, Decoded, decode_reply, encode
 from llmbatch.cassette.scrub import Scrubber, key_headers_of
 from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata
 from llmbatch.cassette.stored import DUPLICATE, stored_failure, stored_reply
-from llmbatch.cassette.verify import digest_of, problems_of
+from llmbatch.cassette.verify import problems_of
 from llmbatch.cassette.writer import Writer
+from llmbatch.config.values import DEFAULT_SEGMENT_MB
 from llmbatch.errors import AnswerError, InternalError
+
+SEGMENT_BYTES = DEFAULT_SEGMENT_MB * 1_000_000
+"""Bytes of the largest segment, unless one line alone is longer: below what git hosts warn of (50 MB)."""
 
 Mode = Literal["none", "once", "new_episodes", "all"]
 
@@ -35,6 +39,9 @@ class Store:
 
     Open it before use (`with Store(...) as store`). In a mode that records it holds the folder's lock
     while open. `find`, `record` and the rest may be called from several threads.
+
+    The run that holds the lock may have workers in other processes: each opens a store with `joining`, the holder's
+    `token`, and writes files of its own. `refresh` shows the holder what they have added.
     """
 
     def __init__(
@@ -45,7 +52,8 @@ class Store:
         metadata: Metadata | None = None,
         secrets: Sequence[str] = (),
         key_headers: Sequence[str] = (),
-        segment_bytes: int = 45_000_000,
+        segment_bytes: int = SEGMENT_BYTES,
+        joining: str | None = None,
     ) -> None:
         self.folder = folder
         self.record_mode: Mode = record_mode
@@ -58,6 +66,7 @@ class Store:
             raise InternalError("a secret is in the cassette's metadata", folder=str(folder), fix="report this")
         self._segment_bytes = segment_bytes
         self._aliases = Aliases()
+        self._joining = joining
         self._changing = threading.RLock()
         self._found: Contents | None = None
         self._writer: Writer | None = None
@@ -68,14 +77,16 @@ class Store:
         A mode that only reads writes nothing, and finds a missing folder empty. Raises CassetteLocked,
         CassetteDamaged and DiskError.
         """
-        once = self.record_mode == "once"
+        once = self.record_mode == "once" and self._joining is None  # whether a worker records, its run has decided
         wants = not (self.record_mode == "none" or (once and read_contents(self.folder, fresh=False).has_answers))
         self._aliases = read_aliases(self.folder)
         endpoints = {name: self._aliases.recorded(url) for name, url in self._metadata.endpoints.items()}
         self._metadata = replace(self._metadata, endpoints=endpoints)
         try:
             if wants:
-                self._writer = Writer(self.folder, self._metadata, segment_bytes=self._segment_bytes)
+                self._writer = Writer(
+                    self.folder, self._metadata, segment_bytes=self._segment_bytes, joining=self._joining
+                )
             self._found = read_contents(self.folder, fresh=self.record_mode == "all")
             if once and self._found.has_answers:  # another run filled it before the lock was ours
                 self._close_writer()
@@ -106,6 +117,20 @@ class Store:
         """What answers are recorded under: the highest complete generation, or in mode `all` the next."""
         return self._contents.generation
 
+    @property
+    def token(self) -> str | None:
+        """What a worker of this run opens its store with; None unless this store holds the folder's lock."""
+        return None if self._writer is None else self._writer.token
+
+    def refresh(self) -> None:
+        """Take in what the workers of the run have added to the files; only what is new is read.
+
+        The rule which line wins holds over all files, so an answer may be another than the one found before.
+        Raises CassetteDamaged.
+        """
+        with self._changing:
+            self._contents.refresh()
+
     def scrub_text(self, text: str) -> str:
         """Return the text with every known secret replaced, as in what the cassette keeps."""
         return self._scrubber.text(text)
@@ -130,15 +155,17 @@ class Store:
 
     def find(self, key: bytes) -> Reply | None:
         """Return the answer that wins for a key, None when there is none. Raises CassetteDamaged."""
-        return self._contents.answers.reply(key)
+        found = self._found
+        return (self._contents if found is None else found).answers.reply(key)
 
     def prices(self, key: bytes, model: str) -> Mapping[str, Any] | None:
         """Return the price snapshot under which the answer of a key was recorded, for one model; None without one."""
-        place = self._contents.answers.index.get(key)
-        if place is None:
+        contents = self._contents
+        number = contents.answers.file_of(key)
+        if number is None:
             return None
         # a segment that this run began has this run's metadata
-        snapshot: Mapping[str, Any] = self._contents.prices.get(place.number) or self._metadata.prices
+        snapshot: Mapping[str, Any] = contents.prices.get(number) or self._metadata.prices
         return snapshot.get(model)
 
     def find_failure(self, key: bytes) -> RecordedFailure | None:
@@ -200,7 +227,7 @@ class Store:
             found = answers.whole(place)
             if found.reply is None:
                 raise InternalError("an answer's line holds no reply", key=found.call.key.hex(), fix="report this")
-            yield Interaction(_with_digest(found.call), found.reply, found.generation, found.case)
+            yield Interaction(found.call, found.reply, found.generation, found.case)
 
     def failures(self) -> Iterator[RecordedFailure]:
         """Yield the last failed attempt of each key, in the order of the files. Raises CassetteDamaged."""
@@ -231,7 +258,7 @@ class Store:
         """
         answers = self._contents.answers
         digest = sha256()
-        for key in answers.index.keys():  # noqa: SIM118  # an Index is no mapping: these are sorted
+        for key in answers.index.keys():  # noqa: SIM118  # an Index is no mapping
             reply = answers.reply(key)
             assert reply is not None
             digest.update(b"%b %d %d:" % (key, reply.status, len(reply.body)))
@@ -245,9 +272,9 @@ class Store:
     def complete_generation(self) -> None:
         """In mode `all`: mark the generation complete, so that its answers win from now on.
 
-        Raises DiskError. In the other modes nothing happens.
+        Raises DiskError. In the other modes, and of a worker, nothing happens.
         """
-        if self.record_mode == "all" and self._writer is not None:
+        if self.record_mode == "all" and self._writer is not None and self._joining is None:
             with self._changing:
                 self._writer.mark_complete(self.generation)
 
@@ -290,13 +317,8 @@ class Store:
                 fix="look at can_record before calling a service",
             )
         place = self._writer.append(kind, line)
-        found = self._contents.answers if kind == SEGMENT else self._contents.failures
-        found.index.put(call.key, self.generation, place)
+        self._contents.note_appended(kind, call.key, place)
 
 
 def _recorded_failure(found: Decoded) -> RecordedFailure:
-    return RecordedFailure(_with_digest(found.call), found.kind or "", found.message or "", found.reply)
-
-
-def _with_digest(call: Call) -> Call:
-    return replace(call, request=replace(call.request, digest=digest_of(call.request)))
+    return RecordedFailure(found.call, found.kind or "", found.message or "", found.reply)

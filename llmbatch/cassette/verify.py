@@ -60,9 +60,6 @@ def problems_of_file(path: Path, name: SegmentName, aliases: Aliases) -> Iterato
             if size:
                 yield f"{name.file}: the file ends within its header ({size} bytes, offset 0)"
             return
-        if header.metadata.key_version != KEY_VERSION:
-            version = header.metadata.key_version
-            yield f"{name.file}: its keys have version {version}, not {KEY_VERSION} (offset 0)"
         end = header.end
         for offset, line in lines_after(path, stream, header.end):
             end = offset + len(line)

@@ -7,20 +7,27 @@ from pathlib import Path
 
 from llmbatch.cassette.appender import Appender, cut_torn_tails
 from llmbatch.cassette.index import Place
+from llmbatch.cassette.joining import JoinedLock
 from llmbatch.cassette.lock import Lock
 from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata
 from llmbatch.errors import DiskError
 
 
 class Writer:
-    """The only writer of a folder, from the moment it is made until `close`.
+    """The writer of a run, from the moment it is made until `close`; no other run writes the folder meanwhile.
 
-    Making one makes the folder, takes its lock and cuts off what a killed writer left half-written.
+    Making one makes the folder, takes its lock and cuts off what a killed writer left half-written. With `joining`,
+    the token of a lock that is held, it is a worker of that run: it takes no lock, and all its files are new.
     Raises CassetteLocked, CassetteDamaged and DiskError.
     """
 
-    def __init__(self, folder: Path, metadata: Metadata, *, segment_bytes: int) -> None:
+    def __init__(self, folder: Path, metadata: Metadata, *, segment_bytes: int, joining: str | None = None) -> None:
         self._folder = folder
+        self._lock: Lock | JoinedLock
+        if joining is not None:
+            self._lock = JoinedLock(folder, joining)
+            self._files = self._appenders(metadata, segment_bytes, resume=False)
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -28,16 +35,30 @@ class Writer:
         self._lock = Lock(folder).take()
         try:
             cut_torn_tails(folder)
+            self._files = self._appenders(metadata, segment_bytes, resume=True)
         except BaseException:
             self._lock.release()
             raise
-        self._files = {
-            kind: Appender(folder, kind, metadata, segment_bytes=segment_bytes) for kind in (SEGMENT, FAILURES)
+
+    def _appenders(self, metadata: Metadata, segment_bytes: int, *, resume: bool) -> dict[str, Appender]:
+        return {
+            kind: Appender(self._folder, kind, metadata, segment_bytes=segment_bytes, resume=resume)
+            for kind in (SEGMENT, FAILURES)
         }
 
     def append(self, kind: str, line: bytes) -> Place:
-        """Write one line whole to the files of a kind and return its place. Raises DiskError."""
+        """Write one line whole to the files of a kind and return its place. Raises DiskError.
+
+        Of a worker whose run has ended CassetteLocked, and nothing is written.
+        """
+        if isinstance(self._lock, JoinedLock):
+            self._lock.check()
         return self._files[kind].append(line)
+
+    @property
+    def token(self) -> str | None:
+        """What a worker of this run joins with; None of a worker, which has no workers of its own."""
+        return self._lock.token if isinstance(self._lock, Lock) else None
 
     def mark_complete(self, generation: int) -> None:
         """Make the file that says a generation is complete. Raises DiskError."""

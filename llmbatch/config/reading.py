@@ -15,7 +15,9 @@ from llmbatch.config.section import Section, Source
 from llmbatch.config.values import (
     DEFAULT_CONCURRENCY,
     DEFAULT_MAX_RETRIES,
+    DEFAULT_SEGMENT_MB,
     KNOWN_ENDPOINTS,
+    MOST_SEGMENT_MB,
     Config,
     Endpoint,
     ModelSettings,
@@ -74,11 +76,15 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
     model = section.take_text("model")
     concurrency = section.take_count("concurrency", DEFAULT_CONCURRENCY)
     max_retries = section.take_count("max_retries", DEFAULT_MAX_RETRIES, least=0)
+    segment_mb = section.take_count("segment_mb", DEFAULT_SEGMENT_MB)
     declared = dict(section.sections("endpoints"))
     profiles = {name: profile.values for name, profile in section.sections("profiles")}
     section.close()
     assert concurrency is not None
     assert max_retries is not None
+    assert segment_mb is not None
+    if segment_mb > MOST_SEGMENT_MB:
+        section.refuse("segment_mb", f"is {segment_mb}", fix=f"give a whole number from 1 to {MOST_SEGMENT_MB}")
     config = Config(
         root=root,
         source=section.source.path,
@@ -86,6 +92,7 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
         model=model,
         concurrency=concurrency,
         max_retries=max_retries,
+        segment_mb=segment_mb,
         profiles=MappingProxyType(profiles),
     )
     return _with_keys(config, environ, section.source)

@@ -12,6 +12,8 @@ StructuredMode = Literal["json_schema", "json_object", "text"]
 
 DEFAULT_CONCURRENCY = 64
 DEFAULT_MAX_RETRIES = 5
+DEFAULT_SEGMENT_MB = 45
+MOST_SEGMENT_MB = 10_000
 
 
 def _empty() -> Mapping[str, Any]:
@@ -97,8 +99,9 @@ class Config:
     """What a project says about itself.
 
     `root` is the project root, `source` the file the settings came from (None where there is none), `model`
-    the model of tasks that name none. `keys` maps the name of an endpoint to its key, where the environment
-    has one. `profiles` are the raw tables, by name.
+    the model of tasks that name none. `segment_mb` are the megabytes (of 1,000,000 bytes) of one file of a cassette.
+    `keys` maps the name of an endpoint to its key, where the environment has one. `profiles` are the raw tables,
+    by name.
     """
 
     root: Path
@@ -107,6 +110,7 @@ class Config:
     model: str | None = None
     concurrency: int = DEFAULT_CONCURRENCY
     max_retries: int = DEFAULT_MAX_RETRIES
+    segment_mb: int = DEFAULT_SEGMENT_MB
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=_empty, hash=False)
     keys: Mapping[str, Secret] = field(default_factory=_empty, hash=False, repr=False)
 

@@ -30,7 +30,14 @@ def make_store(folder: Path, mode: ChosenMode, plan: Plan, config: Config, secre
     base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
     metadata = Metadata(endpoints=base_urls, prices=_prices(endpoints), models=_renamed(endpoints))
     headers = sorted({name for endpoint in endpoints.values() for name in endpoint.headers})
-    return Store(folder, record_mode=mode.mode, metadata=metadata, secrets=secrets, key_headers=headers)
+    return Store(
+        folder,
+        record_mode=mode.mode,
+        metadata=metadata,
+        secrets=secrets,
+        key_headers=headers,
+        segment_bytes=config.segment_mb * 1_000_000,
+    )
 
 
 def check_digest(folder: Path, expected: str) -> None:

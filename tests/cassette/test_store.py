@@ -12,7 +12,7 @@ import pytest
 from llmbatch.call.values import Call, Reply
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Mode, Store
-from llmbatch.errors import AnswerError, ConfigError, InternalError
+from llmbatch.errors import AnswerError, CassetteDamaged, ConfigError, InternalError
 
 URL = "https://api.example.com/v1/chat/completions"
 NOW = "2026-01-02T03:04:05Z"
@@ -197,10 +197,27 @@ def test_segments_roll_over_and_answer_together(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         assert bodies == [each.reply.body for each in store] == [b"r%d" % number for number in range(20)]
         assert store.verify() == []
-    sizes = [path.stat().st_size for path in tmp_path.glob("segment-*.yaml")]
 
-    assert len(sizes) > 3
-    assert all(size < 3500 for size in sizes)
+    assert len(list(tmp_path.glob("segment-*.yaml"))) > 3
+
+
+def test_no_file_is_larger_than_it_may_be_but_by_a_single_line(tmp_path: Path) -> None:
+    """Failures files too, and files that an earlier run began; a line that fits in no file has one to itself."""
+    most = 3000
+    for start in (0, 10, 20):
+        with Store(tmp_path, record_mode="new_episodes", segment_bytes=most) as store:
+            for number in range(start, start + 10):
+                text = "large" * 800 if number % 7 == 3 else f"r{number}"
+                store.record(call_of(store, number), reply_of(text))
+                store.record_failure(call_of(store, number), "timeout", "m" * (4000 if number % 7 == 5 else 10))
+    files = sorted(tmp_path.glob("*-*.yaml"))
+    large = [path for path in files if path.stat().st_size > most]
+
+    assert len(files) > 12
+    assert {1} == {path.read_bytes().count(b"\n") - 3 for path in large}
+    assert (4, 4) == tuple(sum(path.name.startswith(kind) for path in large) for kind in ("segment", "failures"))
+    with Store(tmp_path) as store:
+        assert (30, []) == (len(store), store.verify())
 
 
 def test_equal_metadata_go_on_with_the_last_segment(tmp_path: Path) -> None:
@@ -282,6 +299,36 @@ def test_other_names_and_subfolders_are_not_read(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         assert len(store) == 1
         assert store.verify() == []
+
+
+def test_another_line_at_a_place_is_never_served(tmp_path: Path) -> None:
+    """The index says where to look and proves nothing: a whole line with a right checksum may be another one."""
+    fill(tmp_path, range(10, 30))
+    path = tmp_path / "segment-00001.yaml"
+    with Store(tmp_path) as store:
+        keys = [call_of(store, number).key for number in (10, 11)]
+        header, lines = path.read_bytes().split(b"\n- ", 1)
+        first, second, rest = lines.split(b"\n- ", 2)
+        path.write_bytes(b"\n- ".join([header, second, first, rest]))
+
+        for key in keys:
+            with pytest.raises(CassetteDamaged, match="its key is not") as caught:
+                store.find(key)
+            assert str(path) == caught.value.details["file"]
+
+
+def test_prices_are_those_of_the_file_that_answers(tmp_path: Path) -> None:
+    """Whether the answer was just looked up or not; and none where nothing is recorded."""
+    for number, price in enumerate(("1", "2")):
+        with Store(tmp_path, record_mode="new_episodes", metadata=Metadata(prices={"m": {"in": price}})) as store:
+            store.record(call_of(store, number), reply_of("x"))
+    with Store(tmp_path) as store:
+        keys = [call_of(store, number).key for number in range(3)]
+        for key, expected in zip(keys, ({"in": "1"}, {"in": "2"}, None), strict=True):
+            assert expected == store.prices(key, "m")
+            store.find(keys[1])
+            assert expected == store.prices(key, "m")
+            assert store.prices(key, "other") is None
 
 
 def test_a_store_must_be_open(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""The lines of one kind that count, found by key and read by place. Knows no generation.
+
+An index says where to look and is no proof: what is read there is checked, its checksum and its key, before it
+is handed on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from llmbatch.call.key import call_key
+from llmbatch.call.values import Reply
+from llmbatch.cassette.index import Index, Position
+from llmbatch.cassette.line import BadLineError, Decoded, decode, decode_reply, is_line_of
+from llmbatch.cassette.reader import Reader
+from llmbatch.cassette.verify import digest_of
+
+
+class Lines:
+    """The lines of one kind (answers or failures) that count, by key.
+
+    `older` has the numbers of the files whose keys an older llmbatch computed, in its way: their lines are found
+    by the keys that they would get today.
+    """
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.index = Index()
+        self.older: set[int] = set()
+        self._reader = Reader(folder, kind)
+        self._last = (b"", 0)
+
+    def reply(self, key: bytes) -> Reply | None:
+        """Return the reply recorded for a key, without parsing its request. Raises CassetteDamaged."""
+        place = self.index.get(key)
+        if place is None:
+            return None
+        line = self._reader.line(place)
+        try:
+            reply = decode_reply(line)
+        except BadLineError as error:
+            raise self._reader.damaged(place, error) from error
+        if not is_line_of(line, key) and not (place[0] in self.older and self.whole(place).call.key == key):
+            raise self._reader.damaged(place, "its key is not the one that was here when the file was opened")
+        self._last = (key, place[0])
+        return reply
+
+    def file_of(self, key: bytes) -> int | None:
+        """Return the number of the file that answers a key; of the reply read last without another look-up."""
+        last, number = self._last
+        if last == key:
+            return number
+        place = self.index.get(key)
+        return None if place is None else place[0]
+
+    def whole(self, place: Position) -> Decoded:
+        """Return all of one line, with the digest of its request. Raises CassetteDamaged."""
+        try:
+            found = decode(self._reader.line(place))
+        except BadLineError as error:
+            raise self._reader.damaged(place, error) from error
+        call = found.call
+        digest = digest_of(call.request)
+        key = call_key(digest, call.repeat, call.ordinal) if place[0] in self.older else call.key
+        return found._replace(call=replace(call, request=replace(call.request, digest=digest), key=key))
+
+    def read(self, place: Position) -> bytes:
+        """Return the bytes of one line. Raises CassetteDamaged."""
+        return self._reader.line(place)
+
+    def close(self) -> None:
+        """Close the files; a later read opens them again."""
+        self._reader.close()
