@@ -21,13 +21,15 @@ from typing import Any, Self
 
 import orjson
 
-from llmbatch.errors import CassetteLocked, DiskError
+from llmbatch.cassette.disk import disk_error
+from llmbatch.errors import CassetteLocked
 
 LOCK_FILE = ".lock"
 
 _log = logging.getLogger(__name__)
 _held_here: set[str] = set()
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_UNWRITABLE = "the cassette's lock cannot be written"
 _ATTEMPTS = 20
 _UNREADABLE_WAIT_SECONDS = 0.01
 
@@ -82,15 +84,20 @@ class Lock:
         except FileExistsError:
             return False
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise disk_error(_UNWRITABLE, self.path, error) from error
+        problem: OSError | str | None = None
         try:
-            os.write(handle, text)
+            if os.write(handle, text) != len(text):
+                problem = "its text did not fit"
         except OSError as error:
-            self.path.unlink(missing_ok=True)
-            raise _unwritable(self.path, error) from error
+            problem = error
         finally:
             os.close(handle)
-        return True
+        if problem is None:
+            return True
+        with suppress(OSError):  # a lock that says nothing would be respected for ever
+            self.path.unlink()
+        raise disk_error(_UNWRITABLE, self.path, problem)
 
     def _read(self) -> bytes | None:
         try:
@@ -98,7 +105,7 @@ class Lock:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise disk_error(_UNWRITABLE, self.path, error) from error
 
     def _is_stale(self, holder: Mapping[str, Any]) -> bool:
         if holder.get("host") != socket.gethostname() or holder.get("boot_id") != _boot_id():
@@ -188,11 +195,3 @@ def _is_alive_on_windows(pid: int) -> bool:
     kernel.GetExitCodeProcess(handle, ctypes.byref(code))
     kernel.CloseHandle(handle)
     return code.value == still_active
-
-
-def _unwritable(path: Path, error: OSError) -> DiskError:
-    return DiskError(
-        f"the cassette's lock cannot be written: {error.strerror or error}",
-        file=str(path),
-        fix="make the folder writable, or replay what is recorded with --offline",
-    )

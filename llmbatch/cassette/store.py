@@ -25,8 +25,8 @@ from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata
 from llmbatch.cassette.stored import DUPLICATE, stored_failure, stored_reply
 from llmbatch.cassette.verify import problems_of
 from llmbatch.cassette.writer import Writer
-from llmbatch.config.values import DEFAULT_SEGMENT_MB
-from llmbatch.errors import AnswerError, InternalError
+from llmbatch.config.values import DEFAULT_SEGMENT_MB, Durability
+from llmbatch.errors import AnswerError, DiskError, InternalError
 
 SEGMENT_BYTES = DEFAULT_SEGMENT_MB * 1_000_000
 """Bytes of the largest segment, unless one line alone is longer: below what git hosts warn of (50 MB)."""
@@ -38,7 +38,8 @@ class Store:
     """The recorded interactions of an experiment, found by key and added to one line at a time.
 
     Open it before use (`with Store(...) as store`). In a mode that records it holds the folder's lock
-    while open. `find`, `record` and the rest may be called from several threads.
+    while open. `find`, `record` and the rest may be called from several threads. What was recorded survives the
+    death of the process at once; with the durability `power`, a power cut as well.
 
     The run that holds the lock may have workers in other processes: each opens a store with `joining`, the holder's
     `token`, and writes files of its own. `refresh` shows the holder what they have added.
@@ -53,6 +54,7 @@ class Store:
         secrets: Sequence[str] = (),
         key_headers: Sequence[str] = (),
         segment_bytes: int = SEGMENT_BYTES,
+        durability: Durability = "process",
         joining: str | None = None,
     ) -> None:
         self.folder = folder
@@ -65,6 +67,7 @@ class Store:
         if self._scrubber.holds_secret(self._metadata.payload()):
             raise InternalError("a secret is in the cassette's metadata", folder=str(folder), fix="report this")
         self._segment_bytes = segment_bytes
+        self._durability: Durability = durability
         self._aliases = Aliases()
         self._joining = joining
         self._changing = threading.RLock()
@@ -85,7 +88,11 @@ class Store:
         try:
             if wants:
                 self._writer = Writer(
-                    self.folder, self._metadata, segment_bytes=self._segment_bytes, joining=self._joining
+                    self.folder,
+                    self._metadata,
+                    segment_bytes=self._segment_bytes,
+                    durability=self._durability,
+                    joining=self._joining,
                 )
             self._found = read_contents(self.folder, fresh=self.record_mode == "all")
             if once and self._found.has_answers:  # another run filled it before the lock was ours
@@ -111,6 +118,16 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def disk_error(self) -> DiskError | None:
+        """What the disk first failed with, be it in the background; None while all is well."""
+        return None if self._writer is None else self._writer.disk_error
+
+    @property
+    def unwritten(self) -> int:
+        """How many answers came, and are paid for, that the disk did not take."""
+        return 0 if self._writer is None else self._writer.unwritten
 
     @property
     def generation(self) -> int:

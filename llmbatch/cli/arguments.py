@@ -10,7 +10,7 @@ from typing import NoReturn
 from llmbatch.cli import doctor
 from llmbatch.cli.cassette import add_commands
 from llmbatch.errors import UsageError
-from llmbatch.invocation.options import FORMATS, MODES
+from llmbatch.invocation.options import DURABILITIES, FORMATS, MODES
 
 EXIT_CODES = """exit codes:
   0  fine                                  4  usage, configuration, lock or experiment error
@@ -94,6 +94,11 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     record.add_argument("--offline", action="store_true", help="replay only: mode none, and no connection is made")
     record.add_argument("--cassette", metavar="DIR", help="another folder than cassettes/<experiment>")
     record.add_argument("--expect-digest", metavar="SHA", help="stop unless this is the cassette's content digest")
+    record.add_argument(
+        "--durability",
+        choices=DURABILITIES,
+        help="what an answer survives once a task has it: the process's death (default), or a power cut",
+    )
     pace = exp.add_argument_group("pace")
     pace.add_argument("--concurrency", type=int, metavar="N", help="HTTP attempts in flight (default 64)")
     pace.add_argument("--window", type=int, metavar="N", help="cases in flight (default 4 x concurrency)")

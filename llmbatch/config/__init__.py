@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from llmbatch.config.reading import load_config
 from llmbatch.config.resolving import DEFAULT_ENDPOINT, ResolvedModel, resolve_model
-from llmbatch.config.values import KNOWN_ENDPOINTS, Config, Endpoint, ModelSettings, Secret, StructuredMode
+from llmbatch.config.values import KNOWN_ENDPOINTS, Config, Durability, Endpoint, ModelSettings, Secret, StructuredMode
 
 __all__ = [
     "DEFAULT_ENDPOINT",
     "KNOWN_ENDPOINTS",
     "Config",
+    "Durability",
     "Endpoint",
     "ModelSettings",
     "ResolvedModel",

@@ -19,6 +19,7 @@ from llmbatch.config.values import (
     KNOWN_ENDPOINTS,
     MOST_SEGMENT_MB,
     Config,
+    Durability,
     Endpoint,
     ModelSettings,
     Secret,
@@ -77,6 +78,7 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
     concurrency = section.take_count("concurrency", DEFAULT_CONCURRENCY)
     max_retries = section.take_count("max_retries", DEFAULT_MAX_RETRIES, least=0)
     segment_mb = section.take_count("segment_mb", DEFAULT_SEGMENT_MB)
+    durability = section.take_text("durability", "process", choices=get_args(Durability))
     declared = dict(section.sections("endpoints"))
     profiles = {name: profile.values for name, profile in section.sections("profiles")}
     section.close()
@@ -93,6 +95,7 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
         concurrency=concurrency,
         max_retries=max_retries,
         segment_mb=segment_mb,
+        durability=cast("Durability", durability),
         profiles=MappingProxyType(profiles),
     )
     return _with_keys(config, environ, section.source)

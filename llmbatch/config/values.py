@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 StructuredMode = Literal["json_schema", "json_object", "text"]
+Durability = Literal["process", "power"]
+"""What an answer survives from the moment a task sees it: the death of the process, or a power cut as well."""
 
 DEFAULT_CONCURRENCY = 64
 DEFAULT_MAX_RETRIES = 5
@@ -111,6 +113,7 @@ class Config:
     concurrency: int = DEFAULT_CONCURRENCY
     max_retries: int = DEFAULT_MAX_RETRIES
     segment_mb: int = DEFAULT_SEGMENT_MB
+    durability: Durability = "process"
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=_empty, hash=False)
     keys: Mapping[str, Secret] = field(default_factory=_empty, hash=False, repr=False)
 

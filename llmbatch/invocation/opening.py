@@ -10,7 +10,7 @@ from typing import Any
 
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
-from llmbatch.config import DEFAULT_ENDPOINT, KNOWN_ENDPOINTS, Config, Endpoint
+from llmbatch.config import DEFAULT_ENDPOINT, KNOWN_ENDPOINTS, Config, Durability, Endpoint
 from llmbatch.errors import CassetteDamaged, DiskError
 from llmbatch.invocation.mode import ChosenMode
 from llmbatch.plan import Plan
@@ -18,7 +18,15 @@ from llmbatch.plan import Plan
 PRICES = ("usd_per_million_in", "usd_per_million_out", "usd_per_million_cached_in")
 
 
-def make_store(folder: Path, mode: ChosenMode, plan: Plan, config: Config, secrets: Sequence[str]) -> Store:
+def make_store(
+    folder: Path,
+    mode: ChosenMode,
+    plan: Plan,
+    config: Config,
+    secrets: Sequence[str],
+    *,
+    durability: Durability | None = None,
+) -> Store:
     """Return the cassette of a run, not yet open. Its metadata has the endpoints, aliases and prices."""
     # those of the plan, and all that the project declares: a task may name any of them in an ask
     asked = {text.partition("/")[0] if "/" in text else DEFAULT_ENDPOINT for text in models_of_plan(plan, config)}
@@ -37,6 +45,7 @@ def make_store(folder: Path, mode: ChosenMode, plan: Plan, config: Config, secre
         secrets=secrets,
         key_headers=headers,
         segment_bytes=config.segment_mb * 1_000_000,
+        durability=durability or config.durability,
     )
 
 

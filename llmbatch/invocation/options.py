@@ -7,14 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
+from llmbatch.config import Durability
 from llmbatch.errors import UsageError
 
 RecordMode = Literal["none", "once", "new_episodes", "all"]
 Format = Literal["parquet", "csv", "jsonl"]
 MODES: tuple[RecordMode, ...] = ("none", "once", "new_episodes", "all")
 FORMATS: tuple[Format, ...] = ("parquet", "csv", "jsonl")
+DURABILITIES: tuple[Durability, ...] = get_args(Durability)
 
 
 class RunOptions(TypedDict, total=False):
@@ -23,6 +25,7 @@ class RunOptions(TypedDict, total=False):
     cassette: str | Path
     record_mode: RecordMode
     expect_digest: str
+    durability: Durability
     model: str | Sequence[str]
     limit: int
     sample: int
@@ -48,6 +51,7 @@ class Settings:
     cassette: Path | None = None
     record_mode: RecordMode | None = None
     expect_digest: str | None = None
+    durability: Durability | None = None
     model: tuple[str, ...] = ()
     limit: int | None = None
     sample: int | None = None
@@ -82,6 +86,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     _check_choice("record_mode", given.get("record_mode"), MODES)
     if "expect_digest" in given:
         given["expect_digest"] = content_digest_of(given["expect_digest"])
+    _check_choice("durability", given.get("durability"), DURABILITIES)
     for name in ("cassette", "results"):
         if name in given:
             given[name] = Path(given[name])

@@ -100,7 +100,10 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
     total = plan.count()
     folder = settings.cassette or experiment.root / "cassettes" / experiment.name
     with ExitStack() as stack:
-        store = stack.enter_context(make_store(folder, prepared.mode, plan, prepared.config, prepared.secrets))
+        opened = make_store(
+            folder, prepared.mode, plan, prepared.config, prepared.secrets, durability=settings.durability
+        )
+        store = stack.enter_context(opened)
         if settings.expect_digest is not None:
             check_digest(folder, settings.expect_digest)
         offline = prepared.mode.mode == "none"
@@ -130,6 +133,8 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         message = stop.reason if total else _nothing_selected(prepared)
         if message is not None and counters.done < total:
             message = f"{message}\n{total - counters.done:,} of {total:,} cases were not run"
+        if store.unwritten:
+            message = f"{message}\n{_unwritten(store.unwritten)}"
         if message is None and any(without for without, _ in work.unrecorded.values()):
             message = missing_answers(work.unrecorded, asked, prepared.mode, _target(experiment))
         exit_code = _with_tables(work.exit_code(), tables, run_log)
@@ -174,6 +179,11 @@ def _nothing_selected(prepared: Prepared) -> str:
         names = ", ".join(collected.name for collected in prepared.experiment.tasks)
         return f"nothing is selected: no variant of {names} matches; --collect-only lists what there is"
     return f"nothing is selected: {', '.join(task.samples.name for task in tasks)} has no samples"
+
+
+def _unwritten(number: int) -> str:
+    answers = "1 answer that came" if number == 1 else f"{number:,} answers that came"
+    return f"{answers} could not be written: paid for, lost, and asked again by the next run"
 
 
 def _target(experiment: Experiment) -> str:

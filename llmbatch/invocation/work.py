@@ -80,7 +80,10 @@ class Work:
         async def work(case: Case) -> None:
             self.counters.in_flight += 1
             try:
-                self._finish(case, await runner.run(case))
+                done = await runner.run(case)
+                if self.store.disk_error is not None:  # the task may have caught it, and made a row of what is lost
+                    raise self.store.disk_error
+                self._finish(case, done)
             except LlmbatchError as error:  # what is on its way is paid for: it is awaited, as after Ctrl-C
                 self._end(error)
             finally:

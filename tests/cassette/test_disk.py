@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from llmbatch.cassette.appender import Appender
 from llmbatch.cassette.segment import SEGMENT, Metadata
 from llmbatch.cassette.store import Store
 from llmbatch.errors import DiskError, ExitCode
+from tests.support.disk import Disk, Step
 
 FILL = """
 import resource, sys
@@ -58,15 +58,12 @@ def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path, limit: int) -> None
         assert word in run.stdout
 
 
-def no_space(_handle: int, _data: bytes) -> int:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 def test_a_write_error_names_file_bytes_and_fix(tmp_path: Path) -> None:
     """And the exit code is the disk's."""
-    appender = Appender(tmp_path, SEGMENT, Metadata(), segment_bytes=1000, write=no_space)
+    full = Disk(tmp_path, lambda number, step: errno.ENOSPC if step.operation == "write" else None)
+    appender = Appender(tmp_path, SEGMENT, Metadata(), segment_bytes=1000)
 
-    with pytest.raises(DiskError, match="No space left") as caught:
+    with full, pytest.raises(DiskError, match="No space left") as caught:
         appender.append(b"- {}\n")
     assert str(tmp_path / "segment-00001.yaml") == caught.value.details["file"]
     assert {"file", "bytes", "fix"} == set(caught.value.details)
@@ -75,32 +72,16 @@ def test_a_write_error_names_file_bytes_and_fix(tmp_path: Path) -> None:
     assert (tmp_path / "segment-00001.yaml").stat().st_size == 0
 
 
-def test_a_failed_sync_is_final(tmp_path: Path) -> None:
-    """After it the system forgets which pages were lost, and a later sync lies: no more writes."""
-
-    def broken(_handle: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    appender = Appender(tmp_path, SEGMENT, Metadata(), segment_bytes=10, sync=broken)
-    appender.append(b"- {}\n")
-
-    with pytest.raises(DiskError, match="did not take"):
-        appender.append(b"- {}\n")
-    with pytest.raises(DiskError, match="did not take"):
-        appender.append(b"- {}\n")
-    appender.close()
-
-
 def test_closing_syncs_what_was_written_once(tmp_path: Path) -> None:
     """A power cut after the run loses nothing; an idle cassette is not synced."""
-    synced: list[int] = []
-    appender = Appender(tmp_path, SEGMENT, Metadata(), segment_bytes=1000, sync=synced.append)
-    appender.append(b"- {}\n")
-    assert synced == []
-    appender.close()
-    appender.close()
+    appender = Appender(tmp_path, SEGMENT, Metadata(), segment_bytes=1000)
+    with Disk(tmp_path) as disk:
+        appender.append(b"- {}\n")
+        assert Step("sync", "segment-00001.yaml") not in disk.steps
+        appender.close()
+        appender.close()
 
-    assert len(synced) == 1
+    assert disk.steps.count(Step("sync", "segment-00001.yaml")) == 1
 
 
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:

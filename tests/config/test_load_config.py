@@ -101,6 +101,7 @@ def test_a_pyproject_without_a_table_is_the_root_and_no_source(tmp_path: Path) -
         ("[endpoints.openai]\nheaders.X-Api-Key = 'a'", "is a credential", 2, "key_env"),
         ("[endpoints.openai]\ndefaults.messages = []", "defaults.messages is not a default", 2, "remove it"),
         ("[endpoints.openai]\nmodels.a = { usd_per_million_in = -1 }", "usd_per_million_in is -1", 2, "0 or more"),
+        ("durability = 'strict'", "durability is 'strict'", 1, '"process"'),
         ("a = = 1", "not TOML", 1, "correct the line"),
     ],
 )

@@ -30,6 +30,7 @@ def test_options_are_checked_and_made_uniform() -> None:
         ({"limit": 0}, "whole number"),
         ({"concurrency": True}, "whole number"),
         ({"record_mode": "newepisodes"}, "'new_episodes'"),
+        ({"durability": "powr"}, "'power'"),
         ({"formats": ["parket"]}, "'parquet'"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections import Counter
 from functools import partial
@@ -10,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbatch.cassette.store import Store
-from llmbatch.tables.write import VOLATILE_COLUMNS, frame_digest
 from tests.support.fault_server import FaultServer
+from tests.support.kills import CONCURRENCY, EVERY, digest, has_answered, kill_loop, undisturbed
 from tests.support.project import Project, commits
 from tests.support.waiting import until, until_said
 
@@ -21,64 +21,22 @@ pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="signals to other processes are POSIX"),
 ]
 
-CONCURRENCY = 8
-EVERY = ("--concurrency", str(CONCURRENCY))
-
-
-def undisturbed(folder: Path, number: int) -> str:
-    """Return the digest of the rows of a run that nothing happened to."""
-    with FaultServer() as calm:
-        project = Project(folder, calm.base_url)
-        project.write_samples(commits(number))
-        finished = project.exp()
-        assert finished.code == 0, finished.err
-        return digest(project)
-
-
-def digest(project: Project) -> str:
-    return frame_digest(project.rows(), without=VOLATILE_COLUMNS)
-
-
-def recorded(project: Project) -> int:
-    with Store(project.cassette) as store:
-        return len(store)
-
 
 @pytest.fixture
 def slow(tmp_path: Path) -> FaultServer:
     return FaultServer(latency_ms=30)
 
 
-def has_answered(server: FaultServer, count: int) -> bool:
-    return int(server.truth()["answered"]) >= count
+def test_a_killed_run_goes_on_and_asks_again_only_what_was_in_flight(tmp_path: Path) -> None:
+    """An answer is on disk before it counts, so kill -9 costs at most the calls that were on their way.
 
+    The long loop is `python tests/system/kill_loop.py --kills 100`.
+    """
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    ledger = kill_loop(tmp_path, 4, seed)
 
-@pytest.mark.parametrize("kills", [[17], [5, 19, 33, 47]])
-def test_a_killed_run_goes_on_and_asks_again_only_what_was_in_flight(
-    slow: FaultServer, tmp_path: Path, kills: list[int]
-) -> None:
-    """An answer is on disk before it counts, so kill -9 costs at most the calls that were on their way."""
-    with slow as server:
-        project = Project(tmp_path / "project", server.base_url)
-        project.write_samples(commits(30))
-        on_disk = []
-        for count in kills:
-            with project.start(*EVERY) as process:
-                until(partial(has_answered, server, count), process)
-                process.kill()
-            on_disk.append(recorded(project))
-        finished = project.exp(*EVERY)
-        truth = server.truth()
-        again = project.exp(*EVERY)
-
-    extra = Counter({key: times - 1 for key, times in truth["per_key"].items() if times > 1})
-    assert (finished.code, again.code) == (0, 0), finished.err
-    assert len(truth["per_key"]) == 60
-    assert sum(extra.values()) <= CONCURRENCY * len(kills)
-    lost = [count - number for number, count in zip(on_disk, kills, strict=True)]
-    assert all(number <= CONCURRENCY * kill for kill, number in enumerate(lost, 1))
-    assert "0 paid, 60 from the cassette" in again.err
-    assert digest(project) == undisturbed(tmp_path / "calm", 30)
+    assert ledger.kills == 4
 
 
 def test_a_half_written_last_line_is_cut_off_with_a_note_and_the_rest_is_served(
