@@ -92,7 +92,7 @@ class LiveEngine:
         if pacer is not None and not self.halt.requested:
             await pacer.wait()
         async with self.gate:
-            if self.halt.requested:
+            if self.halt.requested or self.store.disk_error is not None:  # it ends the run, a moment later
                 return Attempted(Verdict(kind=FailureKind.NOT_RUN), value=self._not_sent(order, number))
             exchange = Exchange(order.call)
             case_token = current_case.set(order.case)

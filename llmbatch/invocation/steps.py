@@ -13,7 +13,7 @@ from llmbatch.cassette.store import Store
 from llmbatch.collect.experiment import Experiment
 from llmbatch.collect.target import Selector
 from llmbatch.config import Config, load_config
-from llmbatch.errors import ExitCode
+from llmbatch.errors import DiskError, ExitCode
 from llmbatch.experiment.columns import declared_kinds
 from llmbatch.invocation.live import Live
 from llmbatch.invocation.missing import missing_answers
@@ -104,6 +104,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
             folder, prepared.mode, plan, prepared.config, prepared.secrets, durability=settings.durability
         )
         store = stack.enter_context(opened)
+        stack.enter_context(_told_what_is_lost(store))
         if settings.expect_digest is not None:
             check_digest(folder, settings.expect_digest)
         offline = prepared.mode.mode == "none"
@@ -179,6 +180,17 @@ def _nothing_selected(prepared: Prepared) -> str:
         names = ", ".join(collected.name for collected in prepared.experiment.tasks)
         return f"nothing is selected: no variant of {names} matches; --collect-only lists what there is"
     return f"nothing is selected: {', '.join(task.samples.name for task in tasks)} has no samples"
+
+
+@contextmanager
+def _told_what_is_lost(store: Store) -> Iterator[None]:
+    """Say of a disk that takes no results either how many answers it did not take: nothing else will."""
+    try:
+        yield
+    except DiskError as error:
+        if store.unwritten:
+            error.details = {"answers": _unwritten(store.unwritten), **error.details}
+        raise
 
 
 def _unwritten(number: int) -> str:

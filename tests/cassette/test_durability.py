@@ -32,7 +32,7 @@ def record(store: Store, number: int) -> None:
 def steps_of(folder: Path, durability: Durability) -> list[Step]:
     """Return what the disk sees of three records, a failure and a generation's mark; ACK where a task goes on."""
     folder.mkdir()
-    with Disk(folder) as disk, Store(folder, record_mode="all", durability=durability, segment_bytes=700) as store:
+    with Disk(folder) as disk, Store(folder, record_mode="all", durability=durability, segment_bytes=1000) as store:
         for number in range(3):
             record(store, number)
             disk.steps.append(ACK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
+from llmbatch.call.values import Reply
 from llmbatch.cassette.lock import LOCK_FILE, Lock
 from llmbatch.cassette.store import Store
 from llmbatch.errors import CassetteLocked, ExitCode
@@ -150,3 +152,24 @@ def test_a_stale_lock_is_taken_by_one_of_many(tmp_path: Path) -> None:
         process.communicate("")
 
     assert sorted(opened) == ["", "", "open\n"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_no_lock_of_the_system_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On NFS they may be refused (ENOLCK) or mean nothing: exclusive creation alone keeps the second writer out."""
+    import fcntl
+
+    def refused(*_arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    for name in ("flock", "lockf", "fcntl"):
+        monkeypatch.setattr(fcntl, name, refused)
+    with Store(tmp_path, record_mode="new_episodes") as store:
+        call = store.call(store.request("POST", "https://h/v1", {}, b"x"), 0, 0)
+        store.record(call, Reply(200, "OK", {}, b"y"))
+        with pytest.raises(CassetteLocked, match=str(os.getpid())):
+            Store(tmp_path, record_mode="new_episodes").open()
+        with Store(tmp_path) as reader:
+            assert len(reader) == 1
+    with Store(tmp_path, record_mode="new_episodes") as store:
+        assert (len(store), store.verify()) == (1, [])

@@ -34,6 +34,7 @@ async def classify(sample: dict[str, Any], ask: Ask) -> Answer[Verdict]:
     return await ask(Verdict, "classify.md", sample)
 """
 
+PROGRAM = "import sys; from llmbatch.cli import main; sys.exit(main())"
 PROMPT = "Why was this commit made?\n\n{message}\n"
 
 
@@ -92,13 +93,17 @@ class Project:
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (self.root / "experiments" / "data" / "commits.jsonl").write_text(lines, encoding="utf-8", newline="\n")
 
-    def start(self, *arguments: str, target: str = "experiments/study.py") -> subprocess.Popen[str]:
-        """Start `llmbatch exp` in a process of its own."""
+    def start(
+        self, *arguments: str, target: str = "experiments/study.py", program: Sequence[str] = (PROGRAM,)
+    ) -> subprocess.Popen[str]:
+        """Start `llmbatch exp` in a process of its own; `program` is the text that runs it, and its own arguments."""
+        return self._start([*program, "exp", target, *arguments])
+
+    def _start(self, words: Sequence[str]) -> subprocess.Popen[str]:
         kept = ("PATH", "SYSTEMROOT", "HOME", "TMP", "TEMP", "COVERAGE_PROCESS_START")
         environ = {name: os.environ[name] for name in kept if name in os.environ} | self.environ
-        command = [sys.executable, "-c", "import sys; from llmbatch.cli import main; sys.exit(main())"]
         return subprocess.Popen(
-            [*command, "exp", target, *arguments],
+            [sys.executable, "-c", *words],
             cwd=self.root,
             env=environ,
             stdout=subprocess.PIPE,
@@ -109,7 +114,11 @@ class Project:
 
     def exp(self, *arguments: str, target: str = "experiments/study.py") -> Finished:
         """Run `llmbatch exp` to its end."""
-        with self.start(*arguments, target=target) as process:
+        return self.command("exp", target, *arguments)
+
+    def command(self, *arguments: str) -> Finished:
+        """Run any command of `llmbatch` to its end."""
+        with self._start([PROGRAM, *arguments]) as process:
             out, err = process.communicate(timeout=120)
         return Finished(process.returncode, out, err)
 
