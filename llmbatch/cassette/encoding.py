@@ -11,34 +11,51 @@ import importlib
 import io
 import zlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 
 class TooLargeError(ValueError):
     """A body that grows beyond the cap when decoded."""
 
 
-class _UndecodedError(ValueError):
-    """Bytes that cannot be decoded here, and must keep their header."""
+class _BrokenError(ValueError):
+    """Bytes that are cut, or not in the encoding that they are said to be in."""
 
 
-def decoded_body(body: bytes, content_encoding: str, *, cap: int) -> tuple[bytes, str]:
-    """Return the decoded body and the encodings that are still on it (`""` when none is).
+class _NoDecoderError(ValueError):
+    """An encoding for which this machine has no decoder, or none that keeps to a cap."""
 
-    `content_encoding` is the header's text, the encodings in the order applied. Raises TooLargeError.
+
+class Undone(NamedTuple):
+    """A body and the encodings that are still on it: none (`""`), unknown here, or `broken`, not what they say."""
+
+    body: bytes
+    left: str = ""
+    broken: bool = False
+
+
+def decoded_body(body: bytes, content_encoding: str, *, cap: int) -> Undone:
+    """Return the body with as many of its encodings undone as can be. Raises TooLargeError.
+
+    `content_encoding` is the header's text, the encodings in the order applied.
     """
     encodings = [name for word in content_encoding.split(",") if (name := word.strip().lower())]
+    broken = False
     while encodings:
         decode = _DECODERS.get(encodings[-1])
         if decode is None:
             break
         try:
             body = decode(body, cap)
-        except _UndecodedError:
+        except _NoDecoderError:
+            break
+        except _BrokenError:
+            broken = True
             break
         if len(body) > cap:
             raise TooLargeError(f"more than {cap} bytes after decoding")
         encodings.pop()
-    return body, ", ".join(encodings)
+    return Undone(body, ", ".join(encodings), broken)
 
 
 def _gunzip(body: bytes, cap: int) -> bytes:
@@ -48,7 +65,7 @@ def _gunzip(body: bytes, cap: int) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
             return stream.read(cap + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise _UndecodedError from error
+        raise _BrokenError from error
 
 
 def _inflate(body: bytes, cap: int) -> bytes:
@@ -76,23 +93,31 @@ def _unzstd(body: bytes, cap: int) -> bytes:
             with module.ZstdFile(io.BytesIO(body)) as stream:
                 return bytes(stream.read(cap + 1))
         except (EOFError, module.ZstdError) as error:
-            raise _UndecodedError from error
-    raise _UndecodedError
+            raise _BrokenError from error
+    raise _NoDecoderError
 
 
 def _unbrotli(body: bytes, cap: int) -> bytes:
+    for name in ("brotli", "brotlicffi"):
+        try:
+            module = importlib.import_module(name)
+            stream = module.Decompressor()
+            plain = bytes(stream.process(body, output_buffer_limit=cap + 1))
+        except (ImportError, TypeError):  # older modules know no limit, and a few bytes may stand for gigabytes
+            continue
+        except module.error:
+            return body  # no magic number tells them apart: taken for decoded by the client
+        return plain if stream.is_finished() or len(plain) > cap else _text(body, _BrokenError)
+    return _text(body, _NoDecoderError)
+
+
+def _text(body: bytes, error: type[ValueError]) -> bytes:
+    """Return a body that is text, and so has been decoded by the client; raise the error for any other."""
     try:
-        module = importlib.import_module("brotli")
-        stream = module.Decompressor()
-        # older modules know no limit, and a few bytes may stand for gigabytes
-        plain = bytes(stream.process(body, output_buffer_limit=cap + 1))
-    except ImportError as error:
-        raise _UndecodedError from error
-    except TypeError as error:
-        raise _UndecodedError from error
-    except module.error:
-        return body  # no magic number tells them apart: taken for decoded by the client
-    return plain
+        body.decode()
+    except UnicodeDecodeError as reason:
+        raise error from reason
+    return body
 
 
 def _identity(body: bytes, _cap: int) -> bytes:

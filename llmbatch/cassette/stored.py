@@ -26,7 +26,7 @@ def stored_reply(scrubber: Scrubber, reply: Reply, *, cap: int) -> Reply:
         value for name, values in reply.headers.items() if name.lower() == "content-encoding" for value in values
     )
     if encodings:
-        body, left = decoded_body(body, encodings, cap=cap)
+        body, left, _ = decoded_body(body, encodings, cap=cap)
         if left:
             headers["content-encoding"] = (left,)
     return Reply(

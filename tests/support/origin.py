@@ -15,7 +15,10 @@ SSE = b'data: {"choices": [{"delta": {"content": "h\xc3\xa9\xe2\x80\xa8"}}]}\n\n
 
 
 class Origin(ThreadingHTTPServer):
-    """Counts requests; `bodies` are what they carried, `statuses` (if any) what the next ones get."""
+    """Counts requests; `bodies` are what they carried, `statuses` (if any) what the next ones get.
+
+    `canned` are replies by path: their headers and their body as sent.
+    """
 
     daemon_threads = True
     request_queue_size = 256
@@ -24,6 +27,7 @@ class Origin(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bodies: list[bytes] = []
         self.statuses: list[int] = []
+        self.canned: dict[str, tuple[dict[str, str], bytes]] = {}
         self.numbers = itertools.count()
 
     @property
@@ -47,7 +51,9 @@ class _Handler(BaseHTTPRequestHandler):
         status = self.server.statuses.pop(0) if self.server.statuses else 200
         body = json.dumps({"number": number, "asked": asked.decode("utf-8", "replace")}).encode()
         headers = {"content-type": "application/json"}
-        if self.path.startswith("/gzip"):
+        if self.path in self.server.canned:
+            headers, body = self.server.canned[self.path]
+        elif self.path.startswith("/gzip"):
             headers["content-encoding"] = "gzip"
             body = gzip.compress(body)
         elif self.path.startswith("/sse"):

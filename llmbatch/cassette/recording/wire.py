@@ -116,18 +116,32 @@ def response_of(reply: Reply) -> dict[str, Any]:
 
 
 def decoded(reply: Reply) -> Reply:
-    """Undo the content encoding, where the client has not done so. Raises UndecodableBodyError."""
+    """Undo the content encoding, where the client has not done so. Raises UndecodableBodyError.
+
+    An encoding that this machine cannot undo stays on the body, with its header: a replay is what was sent.
+    """
     encoding = ", ".join(reply.headers.get("content-encoding", ()))
     if not encoding:
         return reply
+    headers = {name: values for name, values in reply.headers.items() if name != "content-encoding"}
+    if _is_decoded(reply):
+        return replace(reply, headers=headers)
     try:
-        body, left = decoded_body(reply.body, encoding, cap=RECORD_CAP)
+        body, left, broken = decoded_body(reply.body, encoding, cap=RECORD_CAP)
     except TooLargeError as error:
         raise UndecodableBodyError(str(error), FailureKind.TOO_LARGE) from error
-    if left and body:
+    if broken:
         raise UndecodableBodyError(f"the body is not whole, or not {left}", FailureKind.TRUNCATED_BODY)
-    headers = {name: values for name, values in reply.headers.items() if name != "content-encoding"}
-    return replace(reply, headers=headers, body=body)
+    return replace(reply, headers=headers | ({"content-encoding": (left,)} if left else {}), body=body)
+
+
+def _is_decoded(reply: Reply) -> bool:
+    """Whether the client has undone the encoding: the body has not the length that was sent.
+
+    One that ends too early is an error of the client, and does not come here.
+    """
+    sent = reply.header("content-length")
+    return sent is not None and sent.isdecimal() and int(sent) != len(reply.body)
 
 
 def _text(value: str | bytes) -> str:
