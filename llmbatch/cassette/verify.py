@@ -86,11 +86,13 @@ def checked(line: bytes, kind: str, key_version: int) -> Decoded:
 
     Keys of another version than ours are taken as they are: nothing here can compute them.
     """
+    key: bytes | None = None
     try:
         key, generation = frame(line)
         found = decode(line)
     except BadLineError as error:
-        raise BadLineError(f"a recorded line is damaged: {error}") from error
+        at = "" if key is None else f"; its key reads {key.hex()}"
+        raise BadLineError(f"a recorded line is damaged: {error}{at}") from error
     if (key, generation) != (found.call.key, found.generation):
         raise BadLineError("a line's key or generation is not at its place")
     if (found.kind is None) != (kind == SEGMENT) or (kind == SEGMENT and found.reply is None):

@@ -36,31 +36,6 @@ def put(folder: Path, content: bytes) -> Path:
     return path
 
 
-def test_every_prefix_of_a_cassette_opens(tmp_path: Path) -> None:
-    """Found is exactly what lies whole in the prefix, to a reader and, after the cut, to a writer."""
-    whole = fill(tmp_path / "whole", 3)
-    header = len(header_bytes(Metadata()))
-    folder = tmp_path / "cut"
-    for end in range(len(whole) + 1):
-        path = put(folder, whole[:end])
-        expected = max(0, whole[:end].count(b"\n") - 3)
-        with Store(folder) as store:
-            assert expected == len(list(store)), end
-        assert whole[:end] == path.read_bytes()
-        with Store(folder, record_mode="new_episodes") as store:
-            assert expected == len(store), end
-            size = path.stat().st_size
-            assert size == (0 if expected == 0 else whole[:end].rfind(b"\n") + 1)
-            if end % 50 and end != len(whole):
-                continue  # each write is synced at close, and that takes its time
-            for number in range(3):
-                call = call_of(store, number)
-                if store.find(call.key) is None:
-                    store.record(call, Reply(200, "OK", {}, b"r%d" % number), case=None)
-        assert path.read_bytes() == whole
-    assert header < len(whole)
-
-
 def test_a_cut_tail_is_reported_by_file_and_bytes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Half a line is no answer, and nobody is left to wonder where it went."""
     put(tmp_path, fill(tmp_path, 1) + b'- {"key":"half')
@@ -70,21 +45,6 @@ def test_a_cut_tail_is_reported_by_file_and_bytes(tmp_path: Path, caplog: pytest
 
     (record,) = caplog.records
     assert f"{tmp_path / SEGMENT}: cut off 14 bytes" in record.getMessage()
-
-
-def test_every_changed_byte_is_found_by_verify(tmp_path: Path) -> None:
-    """All bytes, two flips each, in the header, in lines and in checksums."""
-    whole = fill(tmp_path, 2)
-    with Store(tmp_path, record_mode="new_episodes") as store:
-        assert store.verify() == []
-    store = Store(tmp_path)
-    for at in range(len(whole)):
-        for flip in (0x01, 0x20):
-            changed = bytearray(whole)
-            changed[at] ^= flip
-            put(tmp_path, bytes(changed))
-
-            assert store.verify(), (at, flip)
 
 
 def test_a_changed_answer_is_named_when_it_is_looked_up(tmp_path: Path) -> None:
