@@ -14,8 +14,10 @@ from pathlib import Path
 from llmbatch.cassette.line import Decoded, decode
 from llmbatch.cassette.segment import Metadata, lines_after, open_for_reading, read_header, segments_of
 
+# no letter before it, unless it ends an escape of JSON or of a URL
+_BEFORE = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2}))"
 _SHAPES: dict[str, re.Pattern[str]] = {
-    name: re.compile(rf"(?<![A-Za-z0-9_-]){pattern}")
+    name: re.compile(_BEFORE + pattern)
     for name, pattern in {
         # the digit keeps names of CSS classes and packages out
         "API key": r"(?P<shown>sk-)(?=[A-Za-z0-9_-]*\d)(?:[a-z0-9]{2,8}-){0,3}[A-Za-z0-9_]{20,}[A-Za-z0-9_-]*",
