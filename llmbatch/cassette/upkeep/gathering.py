@@ -1,7 +1,7 @@
 """The lines of any number of cassettes, checked and found again by entry: what merge, split and scrub begin with.
 
 An entry is 40 bytes that sort by key, then by generation (answers) or instant (failures); bodies are never
-held, so a million lines are some 90 MB. Sources are only read, and without their lock: what a file held when
+held, so a million lines are some 90 MB here. Sources are only read, and without their lock: what a file held when
 it was reached is taken, as a prefix of whole lines.
 """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from llmbatch.cassette.segment import FAILURES
 from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.appearing import appearing
-from llmbatch.cassette.upkeep.arranging import Arranged, Conflict, arrange
+from llmbatch.cassette.upkeep.arranging import Conflict, arrange
 from llmbatch.cassette.upkeep.gathering import Gathered, Rewriting
 from llmbatch.cassette.upkeep.generations import complete_of_all
 from llmbatch.cassette.upkeep.writing import SEGMENT_BYTES, write_cassette
@@ -65,18 +65,13 @@ def merge(
         complete = complete_of_all(lines.complete, lines.generations)
         arranged = arrange(lines, on_conflict)
         files = write_cassette(folder, arranged.shelves, complete, lines.read, segment_bytes=segment_bytes)
-        after = summary_of(folder)
-        return _merged(before, after, files, arranged, lines.notes)
+        failures = sum(len(shelf.entries) for shelf in arranged.shelves if shelf.kind == FAILURES)
+        arranged.shelves.clear()  # the digest has need of an index of its own
+        counts = arranged.repeated, arranged.set_aside, arranged.conflicts
+        return Merged(before, summary_of(folder), failures, files, *counts, lines.notes)
 
 
 def summary_of(folder: Path) -> Summary:
     """Return how many calls have an answer, and the content digest. Raises CassetteDamaged."""
     with Store(folder) as store:
         return Summary(len(store), store.content_digest())
-
-
-def _merged(
-    before: list[tuple[Path, Summary]], after: Summary, files: int, arranged: Arranged, notes: list[str]
-) -> Merged:
-    failures = sum(len(shelf.entries) for shelf in arranged.shelves if shelf.kind == FAILURES)
-    return Merged(before, after, failures, files, arranged.repeated, arranged.set_aside, arranged.conflicts, notes)

@@ -37,9 +37,12 @@ _SHAPES: dict[str, re.Pattern[str]] = {
     }.items()
 }
 _SHAPES["private key"] = re.compile(r"(?P<shown>-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY)-----")
-_HINTS = re.compile(
-    r"sk-|gsk_|xai-|nvapi-|hf_|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox|AIza|eyJ|[Bb]earer |-----BEGIN"
+_HINTS: tuple[str, ...] = (
+    *("sk-", "gsk_", "xai-", "nvapi-", "hf_", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+    *("glpat-", "xox", "AIza", "eyJ", "earer ", "-----BEGIN"),
 )
+# what may hide one from a search in the line as it stands
+_LINE_HINTS = tuple(hint.encode() for hint in (*_HINTS, "!!binary", "\\u00"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ def secrets_of(folder: Path) -> Iterator[Found]:
             for member, text in _texts_of_metadata(header.metadata):
                 yield from (Found(path, 0, "-", member, *hit) for hit in shapes_in(text))
             for offset, line in lines_after(path, stream, header.end):
+                if not any(hint in line for hint in _LINE_HINTS):
+                    continue
                 found = decode(line)
                 for member, text in _texts_of_line(found):
                     yield from (Found(path, offset, found.call.key.hex(), member, *hit) for hit in shapes_in(text))
@@ -72,17 +77,17 @@ def secrets_of(folder: Path) -> Iterator[Found]:
 
 def shapes_in(text: str) -> list[tuple[str, str]]:
     """Return shape and masked sample of each different secret in a text, in the order of the text."""
-    if _HINTS.search(text) is None:
+    if not any(hint in text for hint in _HINTS):
         return []
-    hits: dict[tuple[int, int], tuple[str, str]] = {}
-    known: set[str] = set()
-    for shape, pattern in _SHAPES.items():
-        for match in pattern.finditer(text):
-            inside = any(start <= match.start() < end or start < match.end() <= end for start, end in hits)
-            if match[0] not in known and not inside:
-                known.add(match[0])
-                hits[match.span()] = (shape, f"{match['shown']}… ({len(match[0])} characters)")
-    return [hits[span] for span in sorted(hits)]
+    matches = [(match, shape) for shape, pattern in _SHAPES.items() for match in pattern.finditer(text)]
+    matches.sort(key=lambda found: found[0].start())
+    found, known, end = [], set(), 0
+    for match, shape in matches:
+        if match.start() >= end and match[0] not in known:
+            found.append((shape, f"{match['shown']}… ({len(match[0])} characters)"))
+        known.add(match[0])
+        end = max(end, match.end())
+    return found
 
 
 def _texts_of_metadata(metadata: Metadata) -> Iterator[tuple[str, str]]:

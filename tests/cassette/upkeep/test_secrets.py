@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmbatch.call.values import Reply
+from llmbatch.cassette.line import with_crc
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.secrets import secrets_of, shapes_in
@@ -120,3 +121,19 @@ def test_a_secret_is_reported_once_a_member_and_two_are_two() -> None:
     assert ["AKIA… (20 characters)", "ASIA… (20 characters)"] == [
         sample for _, sample in shapes_in(f"{one} {other} {one}")
     ]
+
+
+def test_a_secret_is_found_in_bytes_and_behind_escapes(tmp_path: Path) -> None:
+    """The line itself does not show it: base64 of bytes that are no text, and letters as a stranger may write them."""
+    secret = SHAPES["API key"][0].encode()
+    with Store(tmp_path, record_mode="new_episodes") as store:
+        for number, body in enumerate((b"\xff" + secret, b"escaped")):
+            call = store.call(store.request("POST", "https://h/v1", {}, b"%d" % number), 0, 0)
+            store.record(call, Reply(200, "OK", {}, body))
+    path = tmp_path / "segment-00001.yaml"
+    *lines, last = path.read_bytes().splitlines(keepends=True)
+    escaped = with_crc(b"- ", last[2:-18].replace(b"escaped", b"\\u0073" + secret[1:]))
+    path.write_bytes(b"".join([*lines, escaped]))
+
+    assert secret not in path.read_bytes()
+    assert ["response.body", "response.body"] == [hit.member for hit in secrets_of(tmp_path)]
