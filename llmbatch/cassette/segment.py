@@ -162,7 +162,8 @@ def read_header(path: Path, stream: BinaryIO) -> Header | None:
         raise CassetteDamaged("this file does not open as a segment does", file=str(path), offset="0", fix=RESTORE)
     try:
         metadata = _metadata(orjson.loads(payload_of(lines[1], _METADATA_PREFIX)))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        metadata.payload()  # what can be read can be written again
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         offset = str(len(_VERSION_LINE))
         raise CassetteDamaged(
             f"the metadata of this file cannot be read: {error}", file=str(path), offset=offset, fix=RESTORE

@@ -79,7 +79,7 @@ def test_repair_says_what_it_moved_and_verifies(say: Say, tmp_path: Path) -> Non
 
     first, last = said.splitlines()
     assert (0, "segment-00001.yaml: moved 1 piece (9 bytes) to quarantine-00001.txt, kept 1 line") == (code, first)
-    assert last.startswith("1 interactions, content digest")
+    assert last.startswith("1 interaction, content digest")
     assert "nothing to repair" in say("verify", "--repair", folder)[1]
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmbatch.cassette.lock import Lock
-from llmbatch.errors import DiskError, UsageError
+from llmbatch.errors import DiskError, LlmbatchError, UsageError
 
 
 @contextmanager
@@ -23,15 +23,23 @@ def appearing(target: Path, sources: Sequence[Path] = ()) -> Iterator[Path]:
     Raises UsageError when the target is there already, or is one of the sources or inside of one; CassetteLocked
     when another process is making it; DiskError.
     """
-    target = target.absolute()
+    target = target.resolve() if target.name in {"", ".."} else target.absolute()
     _check_apart(target, sources)
+    if not target.name:
+        _check_free(target)  # the root of a disk has no place beside it
     workshop = target.with_name(f".{target.name}.making")
     making = workshop / "folder"
     try:
         workshop.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(workshop, error) from error
-    lock = Lock(workshop).take()
+    lock = Lock(workshop)
+    try:
+        lock.take()
+    except LlmbatchError:
+        with suppress(OSError):
+            workshop.rmdir()  # not while another process has its lock in there
+        raise
     try:
         _remove(making)
         _check_free(target)

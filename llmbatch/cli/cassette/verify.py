@@ -69,7 +69,7 @@ def _has_digest(folder: Path, expected: str | None) -> bool:
 
     with Store(folder) as store:
         digest = store.content_digest()
-        print(f"{len(store):,} interactions, content digest {digest}")
+        print(f"{counted(len(store), 'interaction', 'interactions')}, content digest {digest}")
     if expected in {None, digest}:
         return True
     print(f"expected content digest {expected}: the answers are not those that were pinned")

@@ -119,6 +119,28 @@ def test_a_merge_that_is_killed_leaves_a_whole_target_or_none(commands: Commands
     assert ["expected", "one", "other", "target"] == leftovers(tmp_path)
 
 
+FULL_DISK = """
+import resource, sys
+from llmbatch.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE is set with the resource module")
+@pytest.mark.parametrize("limit", [0, 400, 1500])
+def test_a_full_disk_ends_a_merge_and_leaves_nothing_behind(tmp_path: Path, limit: int) -> None:
+    """Exit code 7, what to do, and the space is free again."""
+    source = write(tmp_path / "source", [answer(number, "x" * 700) for number in range(4)])
+    command = [sys.executable, "-c", FULL_DISK, str(limit), "cassette", "merge", str(source), "--into"]
+    run = subprocess.run([*command, str(tmp_path / "target")], capture_output=True, text=True, check=False)
+
+    assert (7, "") == (run.returncode, run.stdout)
+    assert "DiskError" in run.stderr
+    assert "fix" in run.stderr
+    assert ["source"] == leftovers(tmp_path)
+
+
 @pytest.mark.system
 def test_a_repair_that_is_killed_loses_nothing_and_can_be_repeated(commands: Commands, tmp_path: Path) -> None:
     """Each byte that is in no file of lines is in a quarantine file, at any moment."""

@@ -289,6 +289,20 @@ def test_a_link_out_of_a_source_is_refused(tmp_path: Path) -> None:
         merge([source], tmp_path / "target", print)
 
 
+def test_metadata_nested_beyond_reason_is_damage(tmp_path: Path) -> None:
+    """A stranger's cassette ends in an error that names the file, not in one of ours."""
+    source = write(tmp_path / "source", [answer(1)])
+    deep = b'{"a":' * 1000 + b"1" + b"}" * 1000
+    path = source / "segment-00001.yaml"
+    first, metadata, *rest = path.read_bytes().splitlines(keepends=True)
+    hostile = with_crc(b"metadata: ", metadata[len(b"metadata: ") : -18].replace(b'"prices":{}', b'"prices":' + deep))
+    path.write_bytes(b"".join([first, hostile, *rest]))
+
+    with pytest.raises(CassetteDamaged, match="metadata") as caught:
+        merge([source], tmp_path / "target", print)
+    assert str(path) == caught.value.details["file"]
+
+
 def test_a_line_beyond_the_cap_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stranger's cassette cannot make us hold a file in memory."""
     source = write(tmp_path / "source", [answer(1, "x" * 9000)])
@@ -309,8 +323,9 @@ def test_nothing_is_written_over_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "full" / "file").write_text("mine", encoding="utf-8")
     (tmp_path / "link").symlink_to(source, target_is_directory=True)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "full" / "inner").mkdir()
     before = files_of(tmp_path)
-    for target in ("source", "source/new", "file", "full", "link", "link/new"):
+    for target in ("source", "source/new", "file", "full", "full/inner/..", "link", "link/new", "/"):
         with pytest.raises(UsageError, match=r"is there already|lies inside") as caught:
             merge([source], tmp_path / target, print)
         assert "--into" in caught.value.details["fix"]
