@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 from pathlib import Path
 
 from llmbatch.cassette.index import Position
@@ -21,7 +20,7 @@ class Reader:
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder = folder
         self._kind = kind
-        self._handles: OrderedDict[int, int] = OrderedDict()
+        self._handles: dict[int, int] = {}
         self._lock = threading.Lock()
 
     def path(self, number: int) -> Path:
@@ -33,7 +32,10 @@ class Reader:
         number, offset, length = place
         with self._lock:
             try:
-                text = _read_at(self._handle(number), length, offset)
+                handle = self._handles.get(number)
+                if handle is None:
+                    handle = self._open(number)
+                text = _read_at(handle, length, offset)
             except OSError as error:
                 raise self.damaged(place, error.strerror or str(error)) from error
         if len(text) != length:
@@ -50,22 +52,16 @@ class Reader:
             while self._handles:
                 os.close(self._handles.popitem()[1])
 
-    def _handle(self, number: int) -> int:
-        handle = self._handles.get(number)
-        if handle is not None:
-            self._handles.move_to_end(number)
-            return handle
+    def _open(self, number: int) -> int:
         if len(self._handles) >= _OPEN_FILES:
-            os.close(self._handles.popitem(last=False)[1])
+            os.close(self._handles.pop(next(iter(self._handles))))
         handle = os.open(self.path(number), _FLAGS)
         self._handles[number] = handle
         return handle
 
 
 if hasattr(os, "pread"):
-
-    def _read_at(handle: int, length: int, offset: int) -> bytes:
-        return os.pread(handle, length, offset)
+    _read_at = os.pread
 
 else:  # Windows; the reader's lock keeps seek and read together
 
