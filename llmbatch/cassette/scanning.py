@@ -61,8 +61,11 @@ def lines_seen(path: Path, stream: io.FileIO, offset: int) -> Iterator[Seen]:
 def _fill(stream: io.FileIO, buffer: bytearray, offset: int) -> int:
     """Read from an offset until the buffer is full or the file ends; return how many bytes were read."""
     stream.seek(offset)
-    count = stream.readinto(buffer)
-    return count or 0
+    count = 0
+    with memoryview(buffer) as view:
+        while count < len(buffer) and (more := stream.readinto(view[count:])):  # a read may be short before the end
+            count += more
+    return count
 
 
 def _framed(path: Path, line: bytes, offset: int, length: int) -> Seen:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,9 @@ from llmbatch.cassette.scanning import lines_seen
 from llmbatch.cassette.segment import METADATA_CAP, Metadata, header_bytes
 from llmbatch.cassette.store import Store
 from llmbatch.errors import CassetteDamaged, ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 GIB = 1 << 30
 FLAT_BYTES = 4 << 20
@@ -53,6 +57,20 @@ def test_all_whole_lines_are_seen_at_their_places(
         offset += len(line)
 
     assert expected == seen_in(b"".join(lines) + line_of(1, 100, 0)[:torn].rstrip(b"\n"), tmp_path / "file")
+
+
+def test_short_reads_lose_nothing(tmp_path: Path) -> None:
+    """Some file systems give fewer bytes than were asked for long before the end."""
+
+    class Reluctant(io.FileIO):
+        def readinto(self, buffer: WriteableBuffer, /) -> int:
+            return super().readinto(memoryview(buffer)[:100])
+
+    path = tmp_path / "file"
+    lines = [line_of(number, 300, 0) for number in range(50)]
+    path.write_bytes(b"".join(lines))
+    with Reluctant(path) as stream:
+        assert [frame(line).key for line in lines] == [key for key, _, _, _ in lines_seen(path, stream, 0)]
 
 
 def test_a_line_longer_than_the_buffer_is_seen_without_being_held(tmp_path: Path) -> None:
