@@ -162,7 +162,7 @@ class Store:
         method, url = scrub.text(method.upper()), self._aliases.recorded(scrub.url(url))
         kept = scrub.request_headers(headers)
         body = None if body is None else scrub.body(body)
-        content_type = kept.get("content-type", (None,))[0]
+        content_type = next(iter(kept.get("content-type", ())), None)
         digest = request_digest(method, url, canonical_body(body, content_type), key_headers_of(kept))
         return Request(method, url, kept, body, digest)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from llmbatch.call.failure import FailureKind as Kind
 from llmbatch.call.values import Reply
 from llmbatch.policy.bodies import Facts
-from llmbatch.policy.verdict import Verdict, is_model_api
+from llmbatch.policy.verdict import Verdict, is_model_api, path_of
 
 _CONTEXT_WORDS = (
     "context_length_exceeded",  # OpenAI
@@ -146,7 +145,7 @@ def verdict_of_reply(reply: Reply, *, url: str) -> Verdict:
     """
     facts = Facts(reply, model_api=is_model_api(url))
     rules = _REPLY_RULES
-    if urlsplit(url).path.rstrip("/").endswith("/completions"):  # chat completions too
+    if path_of(url).endswith("/completions"):  # chat completions too
         rules += _SHAPE_RULES
     rule = next((rule for rule in rules if rule.applies(facts)), None)
     if rule is None or rule.verdict.kind is None:

@@ -28,4 +28,12 @@ class Verdict(NamedTuple):
 
 def is_model_api(url: str) -> bool:
     """Whether the URL is one of the OpenAI-compatible routes whose replies have a known shape."""
-    return urlsplit(url).path.rstrip("/").endswith(MODEL_PATHS)
+    return path_of(url).endswith(MODEL_PATHS)
+
+
+def path_of(url: str) -> str:
+    """Return a URL's path without slashes at its end; nothing for a text that is no URL, as a file may hold one."""
+    try:
+        return urlsplit(url).path.rstrip("/")
+    except ValueError:  # brackets around what is no address
+        return ""

@@ -27,11 +27,12 @@ _JSON = {"content-type": ("application/json",)}
 
 
 class BatchRequests:
-    """The input file of a batch, of which only the places of the lines are held."""
+    """The input file of a batch, of which only the places of the lines are held. Raises UsageError for a bad URL."""
 
     def __init__(self, path: Path, base_url: str) -> None:
         self._path = path
         self._base_url = base_url.rstrip("/")
+        self._below = _path_of(self._base_url)
         self._places: dict[str, int] = {}
         self._stream = path.open("rb")
 
@@ -83,8 +84,18 @@ class BatchRequests:
 
     def _whole_url(self, path: str) -> str:
         """Join as the service does: `/v1/...` stands below the host, whether or not the base URL ends in `/v1`."""
-        below = urlsplit(self._base_url).path
-        return self._base_url.removesuffix(below) + path if path.startswith(f"{below}/") else self._base_url + path
+        whole = path.startswith(f"{self._below}/")
+        return (self._base_url.removesuffix(self._below) if whole else self._base_url) + path
+
+
+def _path_of(base_url: str) -> str:
+    try:
+        parts = urlsplit(base_url)
+    except ValueError:
+        parts = urlsplit("")
+    if not parts.scheme or not parts.netloc:
+        raise UsageError(f"{base_url} is no base URL", fix="give --base-url one such as https://api.openai.com/v1")
+    return parts.path
 
 
 def _custom_id(line: bytes) -> str | None:

@@ -95,7 +95,7 @@ class _Events:
         if isinstance(event, yaml.StreamStartEvent):
             return self.next()
         if getattr(event, "anchor", None) is not None:  # an alias has one too
-            raise self.refuse(event, "it has anchors or aliases, which vcrpy never writes")
+            raise self.refuse(event, "it has an anchor or an alias, which no cassette needs")
         tag = getattr(event, "tag", None)
         if tag is not None and tag not in _TAGS[type(event)]:
             raise self.refuse(event, f"the tag {tag[:80]!r} has no place in a cassette")
