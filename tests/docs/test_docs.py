@@ -18,6 +18,7 @@ from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette import scrub
 from llmbatch.cassette.store import Store
+from llmbatch.cassette.upkeep.frame import COLUMNS
 from llmbatch.cli.arguments import build_parser
 from llmbatch.collect import collect
 from llmbatch.columns import OWN_COLUMNS
@@ -88,7 +89,7 @@ def flags_of(*parsers: argparse.ArgumentParser) -> set[str]:
 
 
 def flags() -> set[str]:
-    return flags_of(*(each for each in parsers(build_parser()) if "cassette" not in each.prog.split()))
+    return flags_of(*(each for each in parsers(build_parser()) if each.prog.split()[1:2] != ["cassette"]))
 
 
 CASSETTE_COMMANDS = [each.prog.split()[-1] for each in list(parsers(command("cassette")))[1:]]
@@ -347,6 +348,17 @@ def test_the_printed_reader_reads_what_is_recorded(tmp_path: Path, reader: dict[
     assert len(urls) * len(bodies) == len(found)
     assert [interaction["key"] for interaction in found] == [reader["key_of"](interaction) for interaction in found]
     assert {"ä\x85"} == {interaction["response"]["body"]["string"] for interaction in found}
+
+
+def test_every_column_of_an_export_is_documented_in_its_order() -> None:
+    """With its type, as polars names it."""
+    types = {"str": "String", "int": "Int64", "instant": "Datetime"}
+    rows = re.findall(r"^ +\| (`[^|]*) \| (\w+)", section("docs/cassettes.md", "export"), re.MULTILINE)
+    documented = [(name, kind) for names, kind in rows for name in re.findall(r"`(\w+)`", names)]
+
+    assert [(name, types[kind]) for name, kind in COLUMNS.items()] == [
+        each for each in documented if each[1][0] in "SID"
+    ]
 
 
 def test_every_header_and_parameter_rule_is_documented() -> None:
