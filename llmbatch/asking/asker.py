@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmbatch.asking.cost import cost_usd
-from llmbatch.asking.question import Question, Wording, read_arguments, reword, word
+from llmbatch.asking.question import Arguments, Manner, Question, manner_of, read_arguments, word
 from llmbatch.asking.reading import answer_of, unanswered
 from llmbatch.call.failure import Failure, FailureKind
-from llmbatch.call.values import Call, Request
+from llmbatch.call.key import call_key
+from llmbatch.call.values import Reply
+from llmbatch.cassette.address import Address
 from llmbatch.cassette.case import CaseContext
 from llmbatch.cassette.store import Store
 from llmbatch.config import ResolvedModel
@@ -25,9 +27,11 @@ from llmbatch.experiment.answer import Answer
 from llmbatch.parse.structured import reask_message
 from llmbatch.prompt import Prompts
 
+_ASKED_AGAIN = frozenset({FailureKind.PARSE_ERROR, FailureKind.INVALID_ANSWER})
+_MANNERS_KEPT = 512
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+
+class Asking(NamedTuple):
     """Who asks: the case, its model, the fields that are withheld from prompts, and the samples' name for messages."""
 
     case: CaseContext
@@ -49,6 +53,8 @@ class Asker:
     resolve: Callable[[str], ResolvedModel]
     engine: Engine | None = None
     on_author_error: Callable[[AuthorError], None] = field(default=lambda error: None)
+    _manners: dict[object, Manner] = field(default_factory=dict)
+    _addresses: dict[int, tuple[ResolvedModel, Address]] = field(default_factory=dict)
 
     def prepare(self, positional: tuple[Any, ...], options: Mapping[str, Any], asking: Asking) -> Question:
         """Render, build the body, and take the next draw of that question within the case. Raises AuthorError."""
@@ -56,13 +62,18 @@ class Asker:
             arguments = read_arguments(positional, options)
             model = self._choose(options.get("model"), asking)
             template = self.prompts.get(arguments.prompt, verbatim=arguments.fields is None)
-            wording = word(arguments, template, model, asking.withheld, asking.source)
+            manner = self._manner(arguments, model)
+            messages = word(arguments, template, manner, asking.withheld, asking.source)
+            body = manner.envelope.around(messages)
         except AuthorError as error:
             self.on_author_error(error)
             raise
-        request = self._request(wording.wire, model)
-        call = self.store.call(request, asking.case.repeat, asking.case.draw(request.digest, options.get("draw")))
-        return _question(wording, call, model, template.fingerprint, int(options.get("reasks", 0)))
+        case = asking.case
+        digest = manner.address.digest(body.wire, body.canonical)
+        ordinal = case.draw(digest, options.get("draw"))
+        key = call_key(digest, case.repeat, ordinal)
+        reasks = int(options.get("reasks", 0))
+        return Question(manner, messages, body.wire, digest, case.repeat, ordinal, key, template.fingerprint, reasks)
 
     def _choose(self, named: object, asking: Asking) -> ResolvedModel:
         if named is not None:
@@ -74,65 +85,82 @@ class Asker:
             )
         return asking.model
 
-    async def put(self, question: Question, case: CaseContext) -> Answer[Any]:
-        """Return the answer, from the cassette or through the engine; re-ask while it does not fit."""
-        answer = await self._put_once(question, case)
-        for _ in range(question.reasks):
-            if answer.failure not in {FailureKind.PARSE_ERROR, FailureKind.INVALID_ANSWER}:
-                break
-            question = self._reask(question, answer, case)
-            answer = await self._put_once(question, case)
+    def _manner(self, arguments: Arguments, model: ResolvedModel) -> Manner:
+        """Return how the question is put, kept for the next question that is put so."""
+        options = arguments.options
+        if not isinstance(arguments.shape, type) or not _SCALARS.issuperset(map(type, options.values())):
+            return manner_of(arguments, model, self._address(model))
+        # by identity, which is fast; what is kept holds the model. 1, 1.0 and True are equal and sent differently
+        key = (id(model), arguments.shape, *[(name, type(value), value) for name, value in options.items()])
+        manner = self._manners.get(key)
+        if manner is None:
+            if len(self._manners) >= _MANNERS_KEPT:
+                self._manners.clear()
+            manner = self._manners[key] = manner_of(arguments, model, self._address(model))
+        return manner
+
+    def _address(self, model: ResolvedModel) -> Address:
+        known = self._addresses.get(id(model))
+        if known is None:
+            address = self.store.address("POST", model.chat_url, model.key_headers)
+            known = self._addresses[id(model)] = (model, address)
+        return known[1]
+
+    def recorded(self, question: Question, case: CaseContext) -> Answer[Any] | None:
+        """Return the recorded answer, None where there is none. Nothing is awaited for it."""
+        reply = self.store.find(question.key)
+        if reply is None:
+            return None
+        case.note(reply, paid=False)
+        return self._read(question, reply, case)
+
+    def _read(self, question: Question, reply: Reply, case: CaseContext) -> Answer[Any]:
+        answer, usage = answer_of(question, reply)
+        model = question.manner.model
+        case.costs_usd.append(cost_usd(usage, model.settings, self.store.prices(question.key, model.qualified)))
         return answer
 
-    async def _put_once(self, question: Question, case: CaseContext) -> Answer[Any]:
-        recorded = self.store.find(question.call.key)
-        if recorded is not None:
-            case.note(recorded, paid=False)
-        outcome: Outcome = recorded if recorded is not None else await self._obtain(question, case)
+    async def put(self, question: Question, case: CaseContext, recorded: Answer[Any] | None) -> Answer[Any]:
+        """Return the answer, `recorded` or through the engine; re-ask while it does not fit."""
+        answer = recorded or await self._obtained(question, case)
+        for _ in range(question.reasks):
+            if answer.failure not in _ASKED_AGAIN:
+                break
+            question = self._reask(question, answer, case)
+            answer = self.recorded(question, case) or await self._obtained(question, case)
+        return answer
+
+    async def _obtained(self, question: Question, case: CaseContext) -> Answer[Any]:
+        outcome = await self._obtain(question, case)
         if isinstance(outcome, Failure):
             return unanswered(question, outcome)
-        model = question.model
-        case.costs_usd.append(cost_usd(outcome, model.settings, self.store.prices(question.call.key, model.qualified)))
-        return answer_of(question, outcome)
+        return self._read(question, outcome, case)
 
     async def _obtain(self, question: Question, case: CaseContext) -> Outcome:
-        if self.engine is not None and case.may_send and question.model.can_call:
-            return await self.engine.obtain(Order(question.call, question.wire, question.model, case))
+        model = question.manner.model
+        if self.engine is not None and case.may_send and model.can_call:
+            return await self.engine.obtain(Order(question.call(), question.wire, model, case))
         if case.rehearsal:
             case.count_miss()
         await asyncio.sleep(0)  # a task that asks until an answer comes must not keep the loop for ever
-        recorded = self.store.find_failure(question.call.key)
+        recorded = self.store.find_failure(question.key)
         if recorded is not None:
             return recorded.as_failure()
-        return Failure(FailureKind.NOT_RECORDED, f"no recorded answer from {question.model.text}")
+        return Failure(FailureKind.NOT_RECORDED, f"no recorded answer from {model.text}")
 
     def _reask(self, question: Question, answer: Answer[Any], case: CaseContext) -> Question:
         assert answer.failure is not None
         said = {"role": "assistant", "content": answer.text}
         fault = {"role": "user", "content": reask_message(Failure(answer.failure, answer.failure_message))}
         messages = [*question.messages, said, fault]
-        wire = reword(question, messages)
+        body = question.manner.envelope.around(messages)
+        digest = question.manner.address.digest(body.wire, body.canonical)
         # the draw of the question: when it is asked again depends on timing, which draw it is must not
-        call = self.store.call(self._request(wire, question.model), case.repeat, question.call.ordinal)
-        wording = Wording(wire, question.shape, question.mode, messages, question.parameters)
-        return _question(wording, call, question.model, question.prompt_fingerprint, question.reasks)
-
-    def _request(self, wire: bytes, model: ResolvedModel) -> Request:
-        return self.store.request("POST", model.chat_url, model.key_headers, wire)
+        key = call_key(digest, case.repeat, question.ordinal)
+        return question._replace(messages=messages, wire=body.wire, digest=digest, key=key)
 
 
-def _question(wording: Wording, call: Call, model: ResolvedModel, fingerprint: str, reasks: int) -> Question:
-    return Question(
-        call=call,
-        wire=wording.wire,
-        shape=wording.shape,
-        mode=wording.mode,
-        messages=wording.messages,
-        model=model,
-        parameters=wording.parameters,
-        prompt_fingerprint=fingerprint,
-        reasks=reasks,
-    )
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class BoundAsk:
@@ -155,5 +183,9 @@ class BoundAsk:
         return self._await(question, len(self.answers) - 1)
 
     async def _await(self, question: Question, place: int) -> Answer[Any]:
-        answer = self.answers[place] = await self._asker.put(question, self._asking.case)
+        asker, case = self._asker, self._asking.case
+        answer = asker.recorded(question, case)
+        if answer is None or question.reasks:
+            answer = await asker.put(question, case, answer)
+        self.answers[place] = answer
         return answer

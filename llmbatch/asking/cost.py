@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmbatch.call.values import Reply
 from llmbatch.config import ModelSettings
-from llmbatch.parse.completion import usage_of
+from llmbatch.parse.completion import Usage
 
 
-def cost_usd(reply: Reply, settings: ModelSettings, recorded: Mapping[str, Any] | None) -> float | None:
+def cost_usd(usage: Usage | None, settings: ModelSettings, recorded: Mapping[str, Any] | None) -> float | None:
     """Return the cost in US dollars, or None where the prices or the token counts are not known.
 
     The prices `recorded` beside the answer count, so that a price edited later moves no row; the configured ones
@@ -21,10 +20,7 @@ def cost_usd(reply: Reply, settings: ModelSettings, recorded: Mapping[str, Any] 
         if recorded is None
         else (_price(recorded, "in"), _price(recorded, "out"), _price(recorded, "cached_in"))
     )
-    if price_in is None or price_out is None:
-        return None
-    usage = usage_of(reply.body)
-    if usage is None:
+    if usage is None or price_in is None or price_out is None:
         return None
     cached = usage.tokens_cached if price_cached is not None else 0
     million = (usage.tokens_in - cached) * price_in + cached * (price_cached or 0.0) + usage.tokens_out * price_out

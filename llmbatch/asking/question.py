@@ -1,17 +1,17 @@
-"""From the arguments of `ask(...)` to the exact request. Pure: no file is written and nothing is sent."""
+"""From the arguments of `ask(...)` to the exact request. No file is written and nothing is sent."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from llmbatch.call.values import Call
-from llmbatch.client.chat import chat_body, resolve_parameters
+from llmbatch.cassette.address import Address
+from llmbatch.client.chat import Envelope, resolve_parameters
 from llmbatch.config import ResolvedModel, StructuredMode
 from llmbatch.errors import TaskError
 from llmbatch.parse.shape import Shape, shape_of
@@ -21,23 +21,36 @@ REQUEST_OPTIONS = ("temperature", "top_p", "max_tokens", "seed", "stop", "extra_
 OPTIONS = ("model", *REQUEST_OPTIONS, "reasks", "after", "draw")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What one ask sends: `wire` is the body as sent, `call` the same as the cassette keys it."""
+class Manner(NamedTuple):
+    """How a question is put whatever it says: worked out once for the many cases of a variant."""
 
-    call: Call
-    wire: bytes
+    model: ResolvedModel
     shape: Shape[Any]
     mode: StructuredMode
-    messages: list[dict[str, Any]]
-    model: ResolvedModel
     parameters: Mapping[str, Any]
+    envelope: Envelope
+    address: Address
+
+
+class Question(NamedTuple):
+    """One ask, ready to be looked up under its key, or to be sent."""
+
+    manner: Manner
+    messages: list[dict[str, Any]]
+    wire: bytes
+    digest: bytes
+    repeat: int
+    ordinal: int
+    key: bytes
     prompt_fingerprint: str
     reasks: int
 
+    def call(self) -> Call:
+        """Return the call that records the answer."""
+        return Call(self.manner.address.request(self.wire, self.digest), self.repeat, self.ordinal, self.key)
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+
+class Arguments(NamedTuple):
     """The arguments of one `ask(...)`, told apart.
 
     `fields` is None where none were passed: a text and messages are then no templates, and braces are braces.
@@ -71,11 +84,13 @@ def read_arguments(positional: tuple[Any, ...], options: Mapping[str, Any]) -> A
 def _is_prompt(value: object) -> bool:
     if isinstance(value, str | Path):
         return True
+    if isinstance(value, type):  # a shape; asked apart because it is the most frequent
+        return False
     return isinstance(value, Sequence) and all(isinstance(turn, Mapping) for turn in value)
 
 
 def _as_mapping(fields: object) -> Mapping[str, Any]:
-    if isinstance(fields, Mapping):
+    if type(fields) is dict or isinstance(fields, Mapping):
         return fields
     if isinstance(fields, BaseModel):
         return fields.model_dump(mode="json")
@@ -85,35 +100,28 @@ def _as_mapping(fields: object) -> Mapping[str, Any]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """The body of a question before it has a draw."""
-
-    wire: bytes
-    shape: Shape[Any]
-    mode: StructuredMode
-    messages: list[dict[str, Any]]
-    parameters: Mapping[str, Any]
+def manner_of(arguments: Arguments, model: ResolvedModel, address: Address) -> Manner:
+    """Work out how the question is put. Raises TaskError for a shape or an option that cannot be sent."""
+    shape = shape_of(arguments.shape)
+    mode: StructuredMode = model.structured or "json_schema"
+    options = arguments.options
+    asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
+    parameters = resolve_parameters(model.defaults, {**asked, **(options.get("extra_body") or {})})
+    envelope = Envelope(model.name, parameters, shape.response_format(mode))
+    return Manner(model, shape, mode, parameters, envelope, address)
 
 
 def word(
-    arguments: Arguments, template: Template, model: ResolvedModel, withheld: frozenset[str], source: str | None = None
-) -> Wording:
-    """Render the prompt and build the request body. Raises PromptError and TaskError, sends nothing."""
-    shape = shape_of(arguments.shape)
-    mode: StructuredMode = model.structured or "json_schema"
+    arguments: Arguments, template: Template, manner: Manner, withheld: frozenset[str], source: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the messages to send. Raises PromptError."""
     messages = template.render(arguments.fields or {}, withheld=withheld, source=source)
     after = arguments.options.get("after")
     if after is not None:
         messages = [*after.messages, *(turn for turn in messages if turn["role"] != "system")]
-    response_format = shape.response_format(mode)
-    if mode != "json_schema" and shape.instruction:
-        messages = [*messages[:-1], _with_instruction(messages[-1], shape.instruction)]
-    options = arguments.options
-    asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
-    parameters = resolve_parameters(model.defaults, {**asked, **(options.get("extra_body") or {})})
-    wire = chat_body(model.name, messages, parameters, response_format)
-    return Wording(wire, shape, mode, messages, parameters)
+    if manner.mode != "json_schema" and manner.shape.instruction:
+        messages[-1] = _with_instruction(messages[-1], manner.shape.instruction)
+    return messages
 
 
 def _with_instruction(turn: dict[str, Any], instruction: str) -> dict[str, Any]:
@@ -122,9 +130,3 @@ def _with_instruction(turn: dict[str, Any], instruction: str) -> dict[str, Any]:
     if isinstance(content, str):
         return {**turn, "content": f"{content}\n\n{instruction}"}
     return {**turn, "content": [*(content or []), {"type": "text", "text": instruction}]}
-
-
-def reword(question: Question, messages: list[dict[str, Any]]) -> bytes:
-    """Return the body of the same question with other messages, for a re-ask."""
-    response_format = question.shape.response_format(question.mode)
-    return chat_body(question.model.name, messages, question.parameters, response_format)

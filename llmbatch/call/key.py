@@ -62,9 +62,8 @@ def canonical_body(body: bytes | None, content_type: str | None) -> bytes:
 
 def request_digest(method: str, url: str, canonical: bytes, key_headers: Headers) -> bytes:
     """Return 16 bytes that cover the method, the URL, the canonical body and the key headers."""
-    digest = blake2b(_address(method, url), digest_size=16, person=b"llmbatch")
-    digest.update(b"%d:" % len(canonical))
-    digest.update(canonical)
+    digest = _addressed(method, url).copy()
+    digest.update(b"%d:%b" % (len(canonical), canonical))
     for name in sorted(key_headers):
         digest.update(_fields([name, *key_headers[name]]))
     return digest.digest()
@@ -77,8 +76,10 @@ def call_key(digest: bytes, repeat: int, ordinal: int) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _address(method: str, url: str) -> bytes:
-    return _fields([f"request/{KEY_VERSION}", method.upper(), *url_parts(url)])
+def _addressed(method: str, url: str) -> blake2b:
+    """Return a digest that has read the method and the URL, to be copied."""
+    fields = _fields([f"request/{KEY_VERSION}", method.upper(), *url_parts(url)])
+    return blake2b(fields, digest_size=16, person=b"llmbatch")
 
 
 def url_parts(url: str) -> tuple[str, str, str, str, str]:

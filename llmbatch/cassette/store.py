@@ -14,13 +14,14 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from llmbatch.call.failure import FailureKind
-from llmbatch.call.key import call_key, canonical_body, request_digest
+from llmbatch.call.key import call_key
 from llmbatch.call.values import Call, Interaction, RecordedFailure, Reply, Request
+from llmbatch.cassette.address import Address
 from llmbatch.cassette.aliases import Aliases, read_aliases
 from llmbatch.cassette.contents import Contents, read_contents
 from llmbatch.cassette.encoding import TooLargeError
 from llmbatch.cassette.line import RECORD_CAP, Decoded, decode_reply, encode
-from llmbatch.cassette.scrub import Scrubber, key_headers_of
+from llmbatch.cassette.scrub import Scrubber
 from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata
 from llmbatch.cassette.stored import DUPLICATE, stored_failure, stored_reply
 from llmbatch.cassette.verify import problems_of
@@ -158,13 +159,11 @@ class Store:
 
     def request(self, method: str, url: str, headers: Mapping[str, str | Sequence[str]], body: bytes | None) -> Request:
         """Return a request as it is stored and looked up: scrubbed, at the recorded address, with its digest."""
-        scrub = self._scrubber
-        method, url = scrub.text(method.upper()), self._aliases.recorded(scrub.url(url))
-        kept = scrub.request_headers(headers)
-        body = None if body is None else scrub.body(body)
-        content_type = next(iter(kept.get("content-type", ())), None)
-        digest = request_digest(method, url, canonical_body(body, content_type), key_headers_of(kept))
-        return Request(method, url, kept, body, digest)
+        return self.address(method, url, headers).request(body)
+
+    def address(self, method: str, url: str, headers: Mapping[str, str | Sequence[str]]) -> Address:
+        """Return where requests go, scrubbed and rewritten by the aliases once for many bodies."""
+        return Address(self._scrubber, self._aliases, method, url, headers)
 
     def call(self, request: Request, repeat: int, ordinal: int) -> Call:
         """Return one draw of a request, with the key it is looked up by."""
@@ -178,6 +177,8 @@ class Store:
     def prices(self, key: bytes, model: str) -> Mapping[str, Any] | None:
         """Return the price snapshot under which the answer of a key was recorded, for one model; None without one."""
         contents = self._contents
+        if not contents.prices and not self._metadata.prices:
+            return None
         number = contents.answers.file_of(key)
         if number is None:
             return None

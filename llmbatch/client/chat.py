@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from llmbatch.call.key import canonical_body
 from llmbatch.errors import TaskError
 
 BUILT_IN_PARAMETERS: Mapping[str, Any] = MappingProxyType({"temperature": 0.0, "top_p": 0.001, "max_tokens": 500})
@@ -42,35 +44,72 @@ def resolve_parameters(defaults: Mapping[str, Any], options: Mapping[str, Any]) 
     return {name: value for name, value in parameters.items() if value is not None}
 
 
+class Body(NamedTuple):
+    """The body of a request: as it is sent, and as it stands in the key (call.key.canonical_body of `wire`)."""
+
+    wire: bytes
+    canonical: bytes
+
+
+class Envelope:
+    """All of a chat request but its messages, written out once for the many requests that differ in these alone.
+
+    `around` raises TaskError where a value has no JSON form.
+    """
+
+    def __init__(
+        self, model: str, parameters: Mapping[str, Any], response_format: Mapping[str, Any] | None = None
+    ) -> None:
+        self._model = model
+        self._rest: dict[str, Any] = {} if response_format is None else {"response_format": response_format}
+        self._rest.update(parameters)
+        self._wire: tuple[bytes, bytes] | None = None
+        self._canonical: tuple[bytes, bytes] | None = None
+        with suppress(TypeError):  # what orjson refuses is spelled out, body by body
+            members = {"model": model, **self._rest}
+            self._wire = _cut({"model": model}, self._rest)
+            self._canonical = _cut(
+                {name: members[name] for name in sorted(members) if name < "messages"},
+                {name: members[name] for name in sorted(members) if name > "messages"},
+            )
+
+    def around(self, messages: Sequence[Mapping[str, Any]]) -> Body:
+        """Return the body with these messages; equal ones give the same bytes, for ever. They become the key."""
+        if self._wire is not None and self._canonical is not None:
+            try:
+                said = orjson.dumps(messages)
+                return Body(said.join(self._wire), said.join(self._canonical))
+            except TypeError:  # a lone surrogate, or an integer above 64 bits
+                pass
+        wire = self._spelled_out(messages)
+        return Body(wire, canonical_body(wire, None))
+
+    def _spelled_out(self, messages: Sequence[Mapping[str, Any]]) -> bytes:
+        """Write what orjson refuses and JSON allows: lone surrogates, integers above 64 bits."""
+        body = {"model": self._model, "messages": list(messages), **self._rest}
+        try:
+            return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("ascii")
+        except (TypeError, ValueError) as error:
+            raise TaskError(
+                f"a request parameter or message has no JSON form: {error}",
+                fix="pass text, numbers, booleans, lists and dictionaries with text keys",
+            ) from error
+
+
+def _cut(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Return the JSON of a body in two pieces, the messages missing between them. Raises TypeError."""
+    head, tail = orjson.dumps(before)[1:-1], orjson.dumps(after)[1:-1]
+    return b"{" + (head + b"," if head else b"") + b'"messages":', (b"," + tail if tail else b"") + b"}"
+
+
 def chat_body(
     model: str,
     messages: Sequence[Mapping[str, Any]],
     parameters: Mapping[str, Any],
     response_format: Mapping[str, Any] | None,
 ) -> bytes:
-    """Return the JSON body as it is sent; the same arguments give the same bytes, for ever.
-
-    They become the key.     Raises TaskError where a value has no JSON form.
-    """
-    body: dict[str, Any] = {"model": model, "messages": list(messages)}
-    if response_format is not None:
-        body["response_format"] = response_format
-    body.update(parameters)
-    try:
-        return orjson.dumps(body)
-    except TypeError as error:
-        return _spelled_out(body, error)
-
-
-def _spelled_out(body: Mapping[str, Any], reason: TypeError) -> bytes:
-    """Write what orjson refuses and JSON allows: lone surrogates, integers above 64 bits."""
-    try:
-        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("ascii")
-    except (TypeError, ValueError):
-        raise TaskError(
-            f"a request parameter or message has no JSON form: {reason}",
-            fix="pass text, numbers, booleans, lists and dictionaries with text keys",
-        ) from reason
+    """Return the JSON body of one request as it is sent. Raises TaskError where a value has no JSON form."""
+    return Envelope(model, parameters, response_format).around(messages).wire
 
 
 def _checked_float(name: str, value: Any) -> float:

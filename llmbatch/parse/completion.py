@@ -6,16 +6,14 @@ Bodies are read as they were recorded, so reading is a step that can be repeated
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.parse.body import load_body
 from llmbatch.parse.stream import is_stream, join_stream
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as the service counted them: cached are part of in, reasoning of out."""
 
     tokens_in: int
@@ -24,8 +22,7 @@ class Usage:
     tokens_reasoning: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """One answer of a chat or text completion.
 
     `message` is the assistant's message as received, to be sent back in the next turn. `text` is None

@@ -6,8 +6,7 @@ re-ask is part of a recorded request: a library's upgrade must not change it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -26,8 +25,7 @@ T = TypeVar("T")
 _AROUND_A_WORD = " \t\r\n\"'`*_.,;:!?()[]\u201c\u201d\u2018\u2019"
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed(Generic[T]):
+class Parsed(NamedTuple, Generic[T]):
     """A valid answer and how it was found: `text` is a plain text, `word` a bare label, the rest JSON."""
 
     value: T

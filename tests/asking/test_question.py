@@ -9,10 +9,12 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from llmbatch.asking.question import read_arguments, word
+from llmbatch.asking.question import Arguments, manner_of, read_arguments, word
+from llmbatch.cassette.address import Address
+from llmbatch.cassette.scrub import Scrubber
 from llmbatch.config import Endpoint, ModelSettings, ResolvedModel
 from llmbatch.errors import PromptError, TaskError
-from llmbatch.prompt import parse_prompt_text
+from llmbatch.prompt import Template, parse_prompt_text
 
 
 class Verdict(BaseModel):
@@ -27,8 +29,13 @@ def model(structured: Any = None, **defaults: Any) -> ResolvedModel:
 def body(*arguments: Any, of: ResolvedModel | None = None, **options: Any) -> dict[str, Any]:
     read = read_arguments(arguments, options)
     template = parse_prompt_text(str(read.prompt), place="inline")
-    sent: dict[str, Any] = json.loads(word(read, template, of or model(), frozenset({"label"})).wire)
+    sent: dict[str, Any] = json.loads(wire_of(read, template, of or model()))
     return sent
+
+
+def wire_of(read: Arguments, template: Template, of: ResolvedModel) -> bytes:
+    manner = manner_of(read, of, Address(Scrubber(), "POST", of.chat_url, of.key_headers))
+    return manner.envelope.around(word(read, template, manner, frozenset({"label"}))).wire
 
 
 def test_golden_bytes_of_a_structured_question() -> None:
@@ -36,7 +43,7 @@ def test_golden_bytes_of_a_structured_question() -> None:
     read = read_arguments((Verdict, "Sort {text}", {"text": "é"}), {})
     template = parse_prompt_text("Sort {text}", place="inline")
 
-    wire = word(read, template, model(), frozenset()).wire
+    wire = wire_of(read, template, model())
 
     expected = (
         '{"model":"m","messages":[{"role":"system","content":"You are a helpful assistant."},'
