@@ -1,4 +1,4 @@
-"""Where requests go: a method, a URL and headers, scrubbed and rewritten by the aliases once for the many bodies that are sent there."""
+"""Where requests go: a method, a URL and headers, scrubbed and rewritten once for the many bodies sent there."""
 
 from __future__ import annotations
 

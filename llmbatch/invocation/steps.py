@@ -136,8 +136,9 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
             message = f"{message}\n{total - counters.done:,} of {total:,} cases were not run"
         if store.unwritten:
             message = f"{message}\n{_unwritten(store.unwritten)}"
-        if message is None and any(without for without, _ in work.unrecorded.values()):
-            message = missing_answers(work.unrecorded, asked, prepared.mode, _target(experiment))
+        unrecorded = work.unrecorded()
+        if message is None and any(without for without, _ in unrecorded.values()):
+            message = missing_answers(unrecorded, asked, prepared.mode, _target(experiment))
         exit_code = _with_tables(work.exit_code(), tables, run_log)
         message = None if message is None else store.scrub_text(message)
         run_log.write("end", exit_code=int(exit_code), message=message, **asdict(counters))

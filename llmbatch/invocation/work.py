@@ -15,7 +15,7 @@ from llmbatch.errors import AuthorError, DiskError, ExitCode, LlmbatchError
 from llmbatch.invocation.interrupt import DRAIN_SECONDS, interruptible
 from llmbatch.invocation.live import Live
 from llmbatch.invocation.models import Clients, Models
-from llmbatch.plan import Case, Plan
+from llmbatch.plan import Case, Plan, PlannedTask
 from llmbatch.prompt import Prompts
 from llmbatch.runner.case import CaseRunner, Done
 from llmbatch.runner.counters import Counters
@@ -29,10 +29,17 @@ TASK_THREADS = "llmbatch-task"
 
 
 @dataclass(slots=True)
+class _Tally:
+    """How many cases of a variant ended, and how many of these for want of a recorded answer."""
+
+    cases: int = 0
+    unrecorded: int = 0
+
+
+@dataclass(slots=True)
 class Work:
     """What the cases of a run share, and what they have come to.
 
-    `unrecorded` counts, by variant title in plan order, the cases without a recorded answer and all cases;
     `cancelled` says that whoever awaited the run has cancelled it; `bad_sample` is the first that could not be read.
     """
 
@@ -47,7 +54,7 @@ class Work:
     stop: Stop
     note: Callable[[str], None]
     without_answer: int = 0
-    unrecorded: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _tallies: dict[tuple[PlannedTask, str], _Tally] = field(default_factory=dict)
     first_error: AuthorError | None = None
     cancelled: bool = False
     bad_sample: str = ""
@@ -126,16 +133,20 @@ class Work:
         if case.sample.error is not None and not self.bad_sample:
             self.bad_sample = case.sample.error.message
             self.note(f"a sample cannot be read, the first is {self.bad_sample}; such cases are rows of their own")
-        counters = self.counters
-        ran = done.failure is None or done.failure.kind is not FailureKind.NOT_RUN
-        counters.done += ran  # what the end of the run left open is neither done nor failed: it is the next run's
-        counters.failed += ran and done.failure is not None
-        if done.failure is not None and not done.failure.kind.is_result:
-            self.without_answer += 1
-        unrecorded = done.failure is not None and done.failure.kind is FailureKind.NOT_RECORDED
-        title = case.task.title(case.variant)
-        without, of = self.unrecorded.get(title, (0, 0))
-        self.unrecorded[title] = (without + unrecorded, of + 1)
+        counters, failure = self.counters, done.failure
+        variant = (case.task, case.variant.id)
+        tally = self._tallies.get(variant)
+        if tally is None:
+            tally = self._tallies[variant] = _Tally()
+        tally.cases += 1
+        if failure is None:
+            counters.done += 1
+        else:
+            ran = failure.kind is not FailureKind.NOT_RUN
+            counters.done += ran  # what the end of the run left open is neither done nor failed: it is the next run's
+            counters.failed += ran
+            self.without_answer += not failure.kind.is_result
+            tally.unrecorded += failure.kind is FailureKind.NOT_RECORDED
         if done.paid:
             counters.tokens_in += done.row["llmbatch_tokens_in"] or 0
             counters.tokens_out += done.row["llmbatch_tokens_out"] or 0
@@ -163,6 +174,15 @@ class Work:
     def _keep_first(self, error: AuthorError) -> None:
         if self.first_error is None:
             self.first_error = error
+
+    def unrecorded(self) -> dict[str, tuple[int, int]]:
+        """Return, by variant title in plan order, the cases without a recorded answer and all cases."""
+        return {
+            task.title(variant): (tally.unrecorded, tally.cases)
+            for task in self.plan.tasks
+            for variant in task.variants
+            if (tally := self._tallies.get((task, variant.id))) is not None
+        }
 
     def exit_code(self) -> ExitCode:
         """Return what the process says of the run."""

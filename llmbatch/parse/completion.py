@@ -74,24 +74,26 @@ def _completion(document: Mapping[str, Any], choice: Mapping[str, Any], message:
     get = message.get
     text, refusal, tool_calls = get("content"), get("refusal"), get("tool_calls")
     reasoning = get("reasoning_content") or get("reasoning")
-    if isinstance(text, list):
+    if type(text) is list:
         text, thought = _joined_parts(text)
         reasoning = reasoning or thought
-    if not tool_calls and isinstance(get("function_call"), dict):
+    if not tool_calls and type(get("function_call")) is dict:
         tool_calls = [{"type": "function", "function": message["function_call"]}]
-    finish_reason, model = choice.get("finish_reason"), document.get("model")
-    fingerprint = document.get("system_fingerprint")
     return Completion(
-        text if isinstance(text, str) else None,
-        finish_reason if isinstance(finish_reason, str) else None,
-        refusal if refusal and isinstance(refusal, str) else None,
-        tool_calls if tool_calls and isinstance(tool_calls, list) else None,
-        reasoning if isinstance(reasoning, str) else None,
-        model if isinstance(model, str) else None,
-        fingerprint if isinstance(fingerprint, str) else None,
+        _text(text),
+        _text(choice.get("finish_reason")),
+        _text(refusal) or None,
+        tool_calls if tool_calls and type(tool_calls) is list else None,
+        _text(reasoning),
+        _text(document.get("model")),
+        _text(document.get("system_fingerprint")),
         _usage(document.get("usage")),
         message,
     )
+
+
+def _text(value: object) -> str | None:
+    return value if type(value) is str else None
 
 
 def _joined_parts(parts: list[Any]) -> tuple[str | None, str | None]:
@@ -139,10 +141,10 @@ def _usage(usage: object) -> Usage | None:
         tokens_out = _count(get("output_tokens"))
     else:
         return None
-    cached = _count(inner_in.get("cached_tokens")) if isinstance(inner_in, dict) else None
+    cached = _count(inner_in.get("cached_tokens")) if type(inner_in) is dict else None
     if cached is None:
         cached = _count(get("prompt_cache_hit_tokens"))  # DeepSeek
-    reasoning = _count(inner_out.get("reasoning_tokens")) if isinstance(inner_out, dict) else None
+    reasoning = _count(inner_out.get("reasoning_tokens")) if type(inner_out) is dict else None
     return Usage(tokens_in, tokens_out or 0, cached or 0, reasoning or 0)
 
 

@@ -27,6 +27,7 @@ class PlannedTask:
     function: Callable[..., Any] = field(init=False)
     arguments: tuple[str, ...] = field(init=False)
     is_async: bool = field(init=False)
+    withheld: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         # copied once here, because the runner reads them for each case
@@ -35,6 +36,7 @@ class PlannedTask:
         object.__setattr__(self, "function", self.task.declaration.function)
         object.__setattr__(self, "arguments", self.injection.arguments)
         object.__setattr__(self, "is_async", self.injection.is_async)
+        object.__setattr__(self, "withheld", frozenset() if self.truth is None else frozenset({self.truth}))
 
     @property
     def place(self) -> str:
@@ -51,11 +53,12 @@ class PlannedTask:
         return f"{self.name}[{variant.id}]" if variant.id else self.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Case:
     """Task x variant x sample x repeat. `index` is its place in the plan, from 0; so is `repeat`.
 
-    `id` is `task[variant]::sample`, with `#r1` behind it for repeat 1 and so on.
+    `id` is `task[variant]::sample`, with `#r1` behind it for repeat 1 and so on. Not changed once it is made; to
+    freeze it would take thrice the time to make one.
     """
 
     index: int

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
+from llmbatch.columns import PREFIX
 from llmbatch.errors import TaskError
 from llmbatch.experiment.parameter import Parameter, Value
 from llmbatch.experiment.place import nearest
 from llmbatch.experiment.words import Task
+from llmbatch.samples.values import NotJsonLikeError, canonical_json, json_like
 
 _LONGEST_SLUG = 40
 PROMPT_SUFFIXES = (".md", ".txt")
@@ -27,12 +29,32 @@ class Variant:
     values: Mapping[str, object]
     id: str
     marks: tuple[str, ...] = ()
+    columns: Mapping[str, object] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # what each row says of it: worked out once here, because there may be a million rows
+        values = {f"{PREFIX}{name}": _cell(value) for name, value in self.values.items() if name != "model"}
+        own = {"llmbatch_variant": self.id, "llmbatch_model": self.model, **values}
+        object.__setattr__(self, "columns", MappingProxyType(own))
 
     @property
     def model(self) -> str | None:
         """The model given by this variant, as `endpoint/name`."""
         model = self.values.get("model")
         return None if model is None else str(model)
+
+
+def _cell(value: object) -> object:
+    """Return a parametrised value as a cell that is the same in every process: no address, no set order."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    name = getattr(value, "__name__", None)
+    if isinstance(name, str):
+        return name
+    try:
+        return canonical_json(json_like(value)).decode()
+    except NotJsonLikeError:
+        return type(value).__name__
 
 
 def variants_of(task: Task[..., Any], parameters: tuple[Parameter, ...]) -> tuple[Variant, ...]:

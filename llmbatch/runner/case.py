@@ -8,8 +8,8 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from llmbatch.asking.asker import Asker, Asking, BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
@@ -33,8 +33,7 @@ class TaskLeft(Exception):
     """A task raised what would end the process or the event loop; here it is an exception like any other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """What one case came to."""
 
     row: dict[str, Any]
@@ -73,7 +72,8 @@ class CaseRunner:
                 context = CaseContext(case.id, case.repeat)
                 passes.append(context)
                 done = await self._run_in(context, case)
-                await _settled(context)
+                if context.pending:
+                    await _settled(context)
                 if not context.abandoned or len(passes) == MOST_PASSES:
                     break
         except FATAL:
@@ -83,12 +83,13 @@ class CaseRunner:
             raise
         finally:
             paid = self._count(passes)
-        self._log(case, done)
-        return replace(done, paid=paid)
+        if done.failure is not None:
+            self._log(case, done.failure, done.error)
+        return done if not paid else done._replace(paid=paid)
 
     def _count(self, passes: list[CaseContext]) -> int:
         """Add what the passes of a case asked to the counters, each interaction once; return what was paid."""
-        paid = sum(context.paid for context in passes)
+        paid = sum([context.paid for context in passes])
         self.counters.paid += paid
         self.counters.cached += max(0, passes[-1].paid + passes[-1].cached - paid)
         return paid
@@ -120,7 +121,13 @@ class CaseRunner:
             answer, columns = answer_spoken_of(returned, ask.answers), columns_of_return(returned)
             failure = failure_of_return(returned, ask.answers)
             row = build_row(
-                case, failure=failure, context=context, answer=answer, columns=columns, cost_usd=cost_of(context)
+                case,
+                failure=failure,
+                context=context,
+                answers=ask.answers,
+                answer=answer,
+                columns=columns,
+                cost_usd=cost_of(context),
             )
         except Exception as raised:  # noqa: BLE001 - one case's exception is that case's row
             fatal = first_of(raised, FATAL)
@@ -129,22 +136,23 @@ class CaseRunner:
             error = raised
             failure = failure_of_exception(raised, ask.answers, context)
             answer = answer_spoken_of(None, ask.answers)
-            row = build_row(case, failure=failure, context=context, answer=answer, cost_usd=cost_of(context))
+            cost_usd = cost_of(context)
+            row = build_row(
+                case, failure=failure, context=context, answers=ask.answers, answer=answer, cost_usd=cost_usd
+            )
         finally:
             current_case.reset(token)
         return Done(row, failure, error)
 
-    def _log(self, case: Case, done: Done) -> None:
-        if done.failure is None:
-            return
-        if done.failure.kind is FailureKind.TASK_ERROR and done.error is not None:
-            self.run_log.write_exception("task_error", done.error, case=case.id)
+    def _log(self, case: Case, failure: Failure, error: Exception | None) -> None:
+        if failure.kind is FailureKind.TASK_ERROR and error is not None:
+            self.run_log.write_exception("task_error", error, case=case.id)
         else:
-            self.run_log.write("warning", case=case.id, kind=str(done.failure.kind), message=done.failure.message)
+            self.run_log.write("warning", case=case.id, kind=str(failure.kind), message=failure.message)
 
     def _bind(self, context: CaseContext, case: Case) -> BoundAsk:
-        withheld = frozenset({case.task.truth} if case.task.truth is not None else ())
-        return BoundAsk(self.asker, Asking(context, self.model_of(case), withheld, case.task.samples.name))
+        task = case.task
+        return BoundAsk(self.asker, Asking(context, self.model_of(case), task.withheld, task.samples.name))
 
     async def _call_task(self, case: Case, ask: BoundAsk) -> object:
         arguments = self._arguments(case, ask)

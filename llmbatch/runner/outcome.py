@@ -48,11 +48,11 @@ def failure_of_return(returned: object, answers: Answers) -> Failure | None:
     A task that had to do without an answer, because it is not recorded or the run ended, has no result whatever it
     returned.
     """
-    missing = next((answer for answer in answers if answer is not None and answer.failure in _MISSING), None)
-    if missing is not None:
-        return _failure_of(missing)
-    answer = returned.answer if isinstance(returned, AnswerRow) else returned
-    return _failure_of(answer) if isinstance(answer, Answer) else None
+    for answer in answers:
+        if answer is not None and answer.failure in _MISSING:
+            return _failure_of(answer)
+    spoken_of = returned.answer if isinstance(returned, AnswerRow) else returned
+    return _failure_of(spoken_of) if isinstance(spoken_of, Answer) else None
 
 
 def failure_of_exception(error: Exception, answers: Answers, context: CaseContext) -> Failure:

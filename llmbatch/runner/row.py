@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +15,8 @@ from llmbatch.cassette.case import CaseContext
 from llmbatch.errors import TaskError
 from llmbatch.experiment.answer import Answer
 from llmbatch.parse.completion import usage_of
-from llmbatch.plan import Case
-from llmbatch.samples.values import NotJsonLikeError, canonical_json, json_like
+from llmbatch.plan import Case, PlannedTask
+from llmbatch.samples.values import canonical_json
 from llmbatch.tables.cells import cell_of
 
 
@@ -47,64 +47,49 @@ def build_row(
     *,
     failure: Failure | None,
     context: CaseContext | None = None,
+    answers: Sequence[Answer[Any] | None] = (),
     answer: Answer[Any] | None = None,
     columns: Mapping[str, Any] = MappingProxyType({}),
     cost_usd: float | None = None,
 ) -> dict[str, Any]:
     """Return the row of a case.
 
-    `answer` is the one the row speaks of (returned, else the last one put); `columns` are the returned
-    value's. Raises TaskError when a returned column has the name of a sample field.
+    `answers` are all that the case was given, and `answer` the one the row speaks of (returned, else the last one
+    put); `columns` are the returned value's. Raises TaskError when a returned column has the name of a sample field.
     """
     row = dict(case.sample.data)
     task = case.task
     if task.truth is not None:
         row.pop(task.truth, None)
         row["truth"] = case.sample.truth
-    clash = sorted(name for name in columns if name in row or name.startswith("llmbatch_"))
-    if clash:
-        raise TaskError(
-            f"{task.name} returned `{clash[0]}`, which is a field of the sample or a reserved name",
-            place=task.place,
-            fix=f"return it under another name, for instance `answer_{clash[0]}`",
-        )
+    for name in columns:
+        if name in row or name.startswith("llmbatch_"):
+            raise _clash(task, row, columns)
     row.update(columns)
-    row.update(_identity(case))
-    row.update(_state(failure))
-    row.update(_said(answer))
-    row.update(_measured(context, cost_usd))
+    row["llmbatch_case"] = case.id
+    row["llmbatch_task"] = task.name
+    row.update(case.variant.columns)
+    row["llmbatch_sample"] = case.sample.id
+    row["llmbatch_repeat"] = case.repeat
+    row.update(_OK if failure is None else _state(failure))
+    row.update(_UNSAID if answer is None else _said(answer))
+    row.update(_measured([] if context is None else context.replies, answers, cost_usd))
     return row
 
 
-def _identity(case: Case) -> dict[str, Any]:
-    values = {f"llmbatch_{name}": _text(value) for name, value in case.variant.values.items() if name != "model"}
-    return {
-        "llmbatch_case": case.id,
-        "llmbatch_task": case.task.name,
-        "llmbatch_variant": case.variant.id,
-        "llmbatch_model": case.variant.model,
-        **values,
-        "llmbatch_sample": case.sample.id,
-        "llmbatch_repeat": case.repeat,
-    }
+def _clash(task: PlannedTask, row: Mapping[str, Any], columns: Mapping[str, Any]) -> TaskError:
+    first = min(name for name in columns if name in row or name.startswith("llmbatch_"))
+    return TaskError(
+        f"{task.name} returned `{first}`, which is a field of the sample or a reserved name",
+        place=task.place,
+        fix=f"return it under another name, for instance `answer_{first}`",
+    )
 
 
-def _text(value: object) -> object:
-    """Return a parametrised value as a cell that is the same in every process: no address, no set order."""
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    name = getattr(value, "__name__", None)
-    if isinstance(name, str):
-        return name
-    try:
-        return canonical_json(json_like(value)).decode()
-    except NotJsonLikeError:
-        return type(value).__name__
+_OK: Mapping[str, Any] = {"llmbatch_status": "ok", "llmbatch_error_kind": None, "llmbatch_error": None}
 
 
-def _state(failure: Failure | None) -> dict[str, Any]:
-    if failure is None:
-        return {"llmbatch_status": "ok", "llmbatch_error_kind": None, "llmbatch_error": None}
+def _state(failure: Failure) -> dict[str, Any]:
     return {
         "llmbatch_status": str(failure.kind),
         "llmbatch_error_kind": failure.detail or str(failure.kind),
@@ -112,9 +97,7 @@ def _state(failure: Failure | None) -> dict[str, Any]:
     }
 
 
-def _said(answer: Answer[Any] | None) -> dict[str, Any]:
-    if answer is None:
-        return dict(_UNSAID)
+def _said(answer: Answer[Any]) -> dict[str, Any]:
     return {
         "llmbatch_model": answer.model,
         "llmbatch_text": answer.text or None,
@@ -141,20 +124,47 @@ _UNSAID = dict.fromkeys(
 """The same columns where nothing was said, so that a run in which nothing was has the columns of every other."""
 
 
-def _measured(context: CaseContext | None, cost_usd: float | None) -> dict[str, Any]:
-    replies: list[Reply] = context.replies if context is not None else []
-    usages = [usage for reply in replies if (usage := usage_of(reply.body)) is not None]
+def _measured(
+    replies: Sequence[Reply], answers: Sequence[Answer[Any] | None], cost_usd: float | None
+) -> Mapping[str, Any]:
+    if not replies:
+        return _UNMEASURED if cost_usd is None else {**_UNMEASURED, "llmbatch_cost_usd": cost_usd}
+    counted = _tokens(replies, answers)
     # the latest by its own clock: the order in which gathered asks ended is not the replay's
-    last = max(replies, key=lambda reply: reply.recorded_at) if replies else None
+    last = replies[0] if len(replies) == 1 else max(replies, key=lambda reply: reply.recorded_at)
     return {
-        "llmbatch_tokens_in": sum(usage.tokens_in for usage in usages) if usages else None,
-        "llmbatch_tokens_out": sum(usage.tokens_out for usage in usages) if usages else None,
+        "llmbatch_tokens_in": sum(tokens_in for tokens_in, _ in counted) if counted else None,
+        "llmbatch_tokens_out": sum(tokens_out for _, tokens_out in counted) if counted else None,
         "llmbatch_cost_usd": cost_usd,
         "llmbatch_asks": len(replies),
-        "llmbatch_request_id": last.header("x-request-id") if last else None,
-        "llmbatch_recorded_at": last.recorded_at if last else None,
-        "llmbatch_taken_us": sum(reply.taken_us for reply in replies) if replies else None,
+        "llmbatch_request_id": last.header("x-request-id"),
+        "llmbatch_recorded_at": last.recorded_at,
+        "llmbatch_taken_us": sum([reply.taken_us for reply in replies]),
     }
+
+
+def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> list[tuple[int, int]]:
+    """Return tokens in and out of each reply that has a count; those that an answer came of are read already."""
+    read = {id(answer.reply): answer.tokens for answer in answers if answer is not None and answer.tokens}
+    counted = []
+    for reply in replies:
+        tokens = read.get(id(reply))
+        if tokens is not None:
+            counted.append((tokens["in"], tokens["out"]))
+        elif (usage := usage_of(reply.body)) is not None:
+            counted.append((usage.tokens_in, usage.tokens_out))
+    return counted
+
+
+_UNMEASURED: Mapping[str, Any] = {
+    "llmbatch_tokens_in": None,
+    "llmbatch_tokens_out": None,
+    "llmbatch_cost_usd": None,
+    "llmbatch_asks": 0,
+    "llmbatch_request_id": None,
+    "llmbatch_recorded_at": None,
+    "llmbatch_taken_us": None,
+}
 
 
 NOT_RUN = Failure(FailureKind.NOT_RUN, "the run ended before this case")

@@ -42,6 +42,8 @@ def check_suffix(path: Path, name: str) -> None:
 class SampleFile:
     """The records of one file; each call of `records` starts over. `name` is what messages call the file."""
 
+    is_fixed = True
+
     def __init__(self, path: Path, name: str) -> None:
         check_suffix(path, name)
         self.path = path
@@ -52,15 +54,19 @@ class SampleFile:
         """Return `file:line` of a record."""
         return f"{self.name}:{number}"
 
-    def records(self) -> Iterator[Record]:
-        """Yield the file's records in order.
+    def count(self) -> int:
+        """Return the number of records, bad ones included. Raises SampleError as `records` does."""
+        return sum(1 for _ in self.records(parsed=False))
+
+    def records(self, *, parsed: bool = True) -> Iterator[Record]:
+        """Yield the file's records in order; those of JSON lines unread unless `parsed`, as is enough to count them.
 
         Raises SampleError where the file is gone, damaged as a whole, or not the one an earlier pass read.
         """
         number = 0
         self._check_unchanged()
         try:
-            for record in self._read():
+            for record in self._read(parsed):
                 number = record.number
                 yield record
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -73,14 +79,14 @@ class SampleFile:
             raise SampleError(f"{self.name} cannot be read: {error.strerror or error}", fix="check the file") from error
         self._check_unchanged()
 
-    def _read(self) -> Iterator[Record]:
+    def _read(self, parsed: bool) -> Iterator[Record]:
         lower = self.path.name.lower()
         if lower.endswith(".parquet"):
             yield from read_parquet(self.path, self.name)
             return
         with self._opened() as stream:
             if not lower.removesuffix(".gz").endswith(".csv"):
-                yield from read_jsonl(stream)
+                yield from read_jsonl(stream, parsed=parsed)
                 return
             with io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
                 yield from read_csv(text, self.name)

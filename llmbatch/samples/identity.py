@@ -10,12 +10,15 @@ from hashlib import blake2b
 
 import orjson
 
+_64_BITS = (1 << 64) - 1
+
 
 class Identities:
     """The ids given so far in one pass: 12 to 24 bytes each, and an entry for each content that repeats."""
 
     def __init__(self) -> None:
         self._seen = _DigestSet()
+        self._declared = _DigestSet()
         self._copies: dict[int, int] = {}
 
     def of_content(self, content: bytes) -> str:
@@ -30,8 +33,7 @@ class Identities:
 
     def is_first(self, declared: str) -> bool:
         """Note a declared id; return whether it is new in this pass. False may be an accident of the hash."""
-        digest = blake2b(declared.encode("utf-8"), digest_size=8, person=b"declared").digest()
-        return self._seen.add(int.from_bytes(digest, "big"))
+        return self._declared.add(hash(declared) & _64_BITS)
 
 
 def declared_id(value: object) -> str | None:

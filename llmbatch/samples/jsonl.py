@@ -23,8 +23,11 @@ _EXACT_FLOAT = 2.0**63  # at and beyond it a float may stand for an integer that
 _MANY_DIGITS = re.compile(rb"[0-9]{19}")
 
 
-def read_jsonl(stream: BinaryIO) -> Iterator[Record]:
-    """Yield a record for each line that is not blank; a line that is no JSON object has its `problem` set."""
+def read_jsonl(stream: BinaryIO, *, parsed: bool = True) -> Iterator[Record]:
+    """Yield a record for each line that is not blank; a line that is no JSON object has its `problem` set.
+
+    Unless `parsed`, a record holds its line's bytes, and whether they are JSON is not looked at.
+    """
     number = 0
     while line := stream.readline(LONGEST_LINE + 1):
         number += 1
@@ -36,7 +39,7 @@ def read_jsonl(stream: BinaryIO) -> Iterator[Record]:
             continue
         text = line.strip()
         if text:
-            yield _record(number, text)
+            yield _record(number, text) if parsed else Record(number, None, raw=text)
 
 
 def _record(number: int, text: bytes) -> Record:
@@ -72,6 +75,8 @@ def _may_have_lost_digits(value: Any) -> bool:
         return False
     for item in value:
         kind = type(item)
+        if kind is str or kind is int:
+            continue
         if (kind is float or kind is dict or kind is list) and _may_have_lost_digits(item):
             return True
     return False

@@ -18,6 +18,8 @@ _AGAIN = "a run reads samples more than once: give a list, or the function that 
 class SampleObjects:
     """The records of an iterable or of a function; each call of `records` starts over."""
 
+    is_fixed = False
+
     def __init__(self, source: object) -> None:
         self.name = _name(source)
         self._start = _starter(source, self.name)
@@ -26,6 +28,10 @@ class SampleObjects:
     def place(self, number: int) -> str:
         """Return `item N` of a record."""
         return f"item {number}"
+
+    def count(self) -> int:
+        """Return the number of items."""
+        return sum(1 for _ in self.records())
 
     def records(self) -> Iterator[Record]:
         """Yield a record for each item.

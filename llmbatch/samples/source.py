@@ -28,9 +28,12 @@ class Samples:
     them as a whole; a single record that cannot be used is a Sample with `error` set.
     """
 
-    def __init__(self, name: str, start: Callable[[], Iterator[Sample]]) -> None:
+    def __init__(
+        self, name: str, start: Callable[[], Iterator[Sample]], count: Callable[[], int] | None = None
+    ) -> None:
         self.name = name
         self._start = start
+        self._counted = count
         self._count: int | None = None
 
     def __iter__(self) -> Iterator[Sample]:
@@ -42,7 +45,7 @@ class Samples:
     def count(self) -> int:
         """Return how many samples there are, bad ones included. The first call is a whole pass."""
         if self._count is None:
-            self._count = sum(1 for _ in self)
+            self._count = sum(1 for _ in self) if self._counted is None else self._counted()
         return self._count
 
     def first(self) -> Sample | None:
@@ -80,16 +83,18 @@ def open_samples(
         records = SampleObjects(source)
         name = records.name
     reader = _Reader(records, truth, id_field, shape, strict)
-    return Samples(name, reader.samples)
+    return Samples(name, reader.samples, reader.count)
 
 
 class _Records(Protocol):
-    """What a file and an iterable have in common."""
+    """What a file and an iterable have in common. `is_fixed`: every pass gives the same records, or an error."""
 
     name: str
+    is_fixed: bool
 
     def place(self, number: int) -> str: ...
     def records(self) -> Iterator[Record]: ...
+    def count(self) -> int: ...
 
 
 class _Reader:
@@ -108,12 +113,27 @@ class _Reader:
         self._id_field = id_field
         self._shape = shape
         self._strict = strict
+        self._ids_are_new = False
 
     def samples(self) -> Iterator[Sample]:
         """Yield the samples of one pass."""
         identities = Identities()
         for record in self._records.records():
             yield self._sample(record, identities)
+
+    def count(self) -> int:
+        """Return the number of samples, and look at no more of each than what stops a run before it begins."""
+        if self._strict:
+            return sum(1 for _ in self.samples())
+        if self._id_field is None:
+            return self._records.count()
+        identities, number = Identities(), 0
+        for record in self._records.records():
+            number += 1
+            if record.data is not None and (declared := declared_id(record.data.get(self._id_field))) is not None:
+                self._check_new(declared, record, identities)
+        self._ids_are_new = self._records.is_fixed  # and need not be looked at in the passes that follow
+        return number
 
     def _sample(self, record: Record, identities: Identities) -> Sample:
         place = self._records.place(record.number)
@@ -148,12 +168,14 @@ class _Reader:
             if self._id_field not in data:
                 problem = _no_field(self._id_field, "id", data)
             return identities.of_content(canonical_json(data)), problem
-        if not identities.is_first(declared):
-            self._check_first(declared, record.number)
+        self._check_new(declared, record, identities)
         return declared, ""
 
-    def _check_first(self, declared: str, number: int) -> None:
+    def _check_new(self, declared: str, record: Record, identities: Identities) -> None:
         """Raise SampleError where an earlier record has this id: read again, since only hashes were kept."""
+        if self._ids_are_new or identities.is_first(declared):
+            return
+        number = record.number
         for earlier in self._records.records():
             if earlier.number >= number:
                 return

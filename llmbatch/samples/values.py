@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -24,8 +23,7 @@ from llmbatch.call.failure import Failure
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One input record of one pass, with an identity that does not depend on its position.
 
     `data` holds the fields as JSON-like values in the order read, the truth included. `value` is what a

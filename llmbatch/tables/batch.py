@@ -11,7 +11,7 @@ import json
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmbatch.tables.cells import (
@@ -41,6 +41,7 @@ Scrub = Callable[[bytes], bytes]
 ROW_CHARACTERS = 256
 """What a row weighs beside its text."""
 
+_STR = frozenset({str})
 _PLAIN_TYPES = frozenset({*SCALAR_KINDS, list, dict})
 _NATIVE_LISTS: dict[frozenset[type], Kind] = {
     frozenset(): LIST_NULL,
@@ -63,7 +64,7 @@ class Column(NamedTuple):
 class Shape:
     """Rows of equal names and types, until they are made columns. `is_foreign`: they hold no cells yet."""
 
-    __slots__ = ("_nested", "_rows", "_texts", "characters", "indexes", "is_foreign", "names", "types")
+    __slots__ = ("_nested", "_rows", "_texts_of", "characters", "indexes", "is_foreign", "names", "types")
 
     def __init__(self, names: tuple[str, ...], types: tuple[type, ...]) -> None:
         self.names = names
@@ -72,7 +73,8 @@ class Shape:
         self.indexes: list[int] = []
         self.characters = 0
         self._rows: list[Sequence[Any]] = []
-        self._texts = [position for position, kind in enumerate(types) if kind is str]
+        texts = [kind is str for kind in types]
+        self._texts_of: Callable[[Sequence[Any]], Iterator[str]] = lambda cells: compress(cells, texts)
         self._nested = [position for position, kind in enumerate(types) if kind in (list, dict)]
 
     def weighed(self, cells: Sequence[Any]) -> tuple[Sequence[Any], int]:
@@ -81,9 +83,7 @@ class Shape:
         Lists and mappings are copied, since whoever made the row may go on to change them. Raises TaskError for an
         element that no table can hold.
         """
-        weight = ROW_CHARACTERS
-        for position in self._texts:
-            weight += len(cells[position])
+        weight = ROW_CHARACTERS + sum(map(len, self._texts_of(cells)))
         if self._nested:
             cells = list(cells)
             for position in self._nested:
@@ -148,8 +148,12 @@ class Batch:
 
 def _own(cell: Any) -> tuple[Cell, int]:
     """Return a copy of a list or mapping, and about what it weighs."""
-    if type(cell) is list and SCALAR_KINDS.keys() >= set(map(type, cell)):
-        return cell.copy(), sum(len(element) for element in cell if type(element) is str)
+    if type(cell) is list:
+        types = set(map(type, cell))
+        if types <= _STR:
+            return cell.copy(), sum(map(len, cell))
+        if types <= SCALAR_KINDS.keys():
+            return cell.copy(), sum(len(element) for element in cell if type(element) is str)
     own = cell_of(cell)
     return own, len(json_text(own))
 

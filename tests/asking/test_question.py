@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from llmbatch.asking.question import Arguments, manner_of, read_arguments, word
 from llmbatch.cassette.address import Address
+from llmbatch.cassette.aliases import Aliases
 from llmbatch.cassette.scrub import Scrubber
 from llmbatch.config import Endpoint, ModelSettings, ResolvedModel
 from llmbatch.errors import PromptError, TaskError
@@ -34,7 +35,7 @@ def body(*arguments: Any, of: ResolvedModel | None = None, **options: Any) -> di
 
 
 def wire_of(read: Arguments, template: Template, of: ResolvedModel) -> bytes:
-    manner = manner_of(read, of, Address(Scrubber(), "POST", of.chat_url, of.key_headers))
+    manner = manner_of(read, of, Address(Scrubber(), Aliases(), "POST", of.chat_url, of.key_headers))
     return manner.envelope.around(word(read, template, manner, frozenset({"label"}))).wire
 
 

@@ -182,10 +182,11 @@ class _Puts:
 
     def answer(self, question: Question, text: str) -> Answer[Any]:
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        return answer_of(question, Reply(200, "OK", {}, json.dumps({"choices": [choice]}).encode()))
+        answer, _ = answer_of(question, Reply(200, "OK", {}, json.dumps({"choices": [choice]}).encode()))
+        return answer
 
     def golden(self, name: str, question: Question) -> Golden:
-        return Golden.of(name, question.call, question.wire)
+        return Golden.of(name, question.call(), question.wire)
 
 
 def _model(mode: StructuredMode) -> ResolvedModel:
