@@ -143,7 +143,7 @@ class Asker:
         if case.rehearsal:
             case.count_miss()
         await asyncio.sleep(0)  # a task that asks until an answer comes must not keep the loop for ever
-        recorded = self.store.find_failure(question.key)
+        recorded = self.store.missed(question.call())
         if recorded is not None:
             return recorded.as_failure()
         return Failure(FailureKind.NOT_RECORDED, f"no recorded answer from {model.text}")

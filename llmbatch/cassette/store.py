@@ -192,6 +192,10 @@ class Store:
         place = failures.index.get(key)
         return None if place is None else _recorded_failure(failures.whole(place))
 
+    def missed(self, call: Call) -> RecordedFailure | None:
+        """Hear of a call that has no answer and may not be made; return the last failed attempt at it."""
+        return self.find_failure(call.key)
+
     def record(self, call: Call, reply: Reply, *, case: str | None = None) -> Reply:
         """Write an answer and return it as read back from the line just written.
 

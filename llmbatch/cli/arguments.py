@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError with the message and the next step."""
-        wrong, known = "", self._flags()
+        wrong, known = "", list(self._option_string_actions)
         if message.startswith("unrecognized arguments"):
             wrong = next((word.partition("=")[0] for word in message.split() if word.startswith("--")), "")
         elif choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
@@ -32,12 +32,13 @@ class Parser(argparse.ArgumentParser):
         near = difflib.get_close_matches(wrong, known, n=1)
         raise UsageError(message, fix=f"write {near[0]}" if near else f"{self.prog} --help lists what there is")
 
-    def _flags(self) -> list[str]:
-        """Return the flags of this parser and of its commands."""
-        commands = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
-        parsers: list[argparse.ArgumentParser] = [self]
-        parsers += [parser for action in commands for parser in action.choices.values()]
-        return [flag for parser in parsers for flag in parser._option_string_actions]  # noqa: SLF001
+    def used(self, options: argparse.Namespace) -> Parser:
+        """Return the parser of the command that the options name: a mistake is looked up among its flags."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+                chosen = action.choices.get(getattr(options, action.dest))
+                return self if chosen is None else chosen.used(options)
+        return self
 
 
 def build_parser() -> Parser:

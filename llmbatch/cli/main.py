@@ -57,8 +57,11 @@ def _run(arguments: list[str]) -> int:
     if options.command == "exp":  # files may stand among the flags
         options.targets += [word for word in rest if not word.startswith("-")]
         rest = [word for word in rest if word.startswith("-")]
+    late = getattr(options, "late", None)  # what may stand behind flags, where argparse no longer looks for it
+    if late is not None and getattr(options, late) is None and rest and not rest[0].startswith("-"):
+        setattr(options, late, rest.pop(0))
     if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parser.used(options).error(f"unrecognized arguments: {' '.join(rest)}")
     if options.version:
         from importlib.metadata import version  # noqa: PLC0415 - it reads the disk, and few ask
 

@@ -31,6 +31,7 @@ def missing_answers(
     may_call = mode.mode not in {"none", "once"}
     flag = "" if may_call else " --record-mode new_episodes"
     fix = f"{setting}run `llmbatch exp {target}{flag}` to make about {total} calls"
+    details["why"] = f"`llmbatch cassette why {target}` says what differs from what is recorded"
     return NoAnswerRecorded(f"{total} cases have no recorded answer", **details, fix=fix).report()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
@@ -18,6 +18,9 @@ from llmbatch.plan import Plan
 PRICES = ("usd_per_million_in", "usd_per_million_out", "usd_per_million_cached_in")
 
 
+S = TypeVar("S", bound=Store)
+
+
 def make_store(
     folder: Path,
     mode: ChosenMode,
@@ -25,8 +28,9 @@ def make_store(
     config: Config,
     secrets: Sequence[str],
     *,
+    kind: type[S],
     durability: Durability | None = None,
-) -> Store:
+) -> S:
     """Return the cassette of a run, not yet open. Its metadata has the endpoints, aliases and prices."""
     # those of the plan, and all that the project declares: a task may name any of them in an ask
     asked = {text.partition("/")[0] if "/" in text else DEFAULT_ENDPOINT for text in models_of_plan(plan, config)}
@@ -38,7 +42,7 @@ def make_store(
     base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
     metadata = Metadata(endpoints=base_urls, prices=_prices(endpoints), models=_renamed(endpoints))
     headers = sorted({name for endpoint in endpoints.values() for name in endpoint.headers})
-    return Store(
+    return kind(
         folder,
         record_mode=mode.mode,
         metadata=metadata,

@@ -101,7 +101,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
     folder = settings.cassette or experiment.root / "cassettes" / experiment.name
     with ExitStack() as stack:
         opened = make_store(
-            folder, prepared.mode, plan, prepared.config, prepared.secrets, durability=settings.durability
+            folder, prepared.mode, plan, prepared.config, prepared.secrets, kind=Store, durability=settings.durability
         )
         store = stack.enter_context(opened)
         stack.enter_context(_told_what_is_lost(store))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from llmbatch.report.grid import ID_COLUMNS, Grid, grids_of
@@ -28,9 +28,21 @@ def print_tables(
     not fit a terminal are named below the table.
     """
     stream = stream if stream is not None else sys.stdout
-    grids = [
-        each for name, frame in tables.items() if frame.height for each in grids_of(name, frame, rows_shown=rows_shown)
-    ]
+    print_grids(
+        [
+            each
+            for name, frame in tables.items()
+            if frame.height
+            for each in grids_of(name, frame, rows_shown=rows_shown)
+        ],
+        console,
+        stream=stream,
+    )
+
+
+def print_grids(grids: Iterable[Grid], console: Console | None = None, *, stream: TextIO | None = None) -> None:
+    """Print grids one below the other: as rich draws them on a terminal, else as aligned text."""
+    stream = stream if stream is not None else sys.stdout
     if console is None and stream.isatty():
         from rich.console import Console  # noqa: PLC0415 - only a terminal needs rich
 

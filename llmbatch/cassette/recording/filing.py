@@ -153,7 +153,7 @@ class Filing:
         details = {"case": case.case_id if case is not None else "none: the request belongs to no case"}
         mode = self.store.record_mode
         details["mode"] = mode if case is None or case.may_send else "none (a rehearsal)"
-        failure = self.store.find_failure(call.key)
+        failure = self.store.missed(call)
         if failure is not None:
             details["failure"] = f"the last attempt ended in {failure.kind}: {failure.message}"
             if case is not None and sent.is_foreign:

@@ -5,12 +5,28 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from llmbatch.cli.cassette import alias, export, import_, merge, scrub, split, verify
+from llmbatch.cli.cassette import (
+    alias,
+    export,
+    import_,
+    merge,
+    prune,
+    scrub,
+    show,
+    split,
+    stats,
+    verify,
+    why,
+)
 
 _COMMANDS: dict[str, Any] = {
     "verify": verify,
+    "stats": stats,
+    "show": show,
+    "why": why,
     "merge": merge,
     "split": split,
+    "prune": prune,
     "scrub": scrub,
     "export": export,
     "import": import_,

@@ -1,0 +1,147 @@
+"""Replaying an experiment with nothing to call, only to hear what it asks of its cassette. Writes no results.
+
+It runs the author's tasks, as any run does; nothing can be called, and what they return is looked at for failures
+only.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from llmbatch.asking.asker import Asker
+from llmbatch.call.failure import Failure
+from llmbatch.call.values import Call, RecordedFailure, Reply
+from llmbatch.cassette.case import current_case
+from llmbatch.cassette.store import Store
+from llmbatch.errors import InternalError
+from llmbatch.invocation.live import Live
+from llmbatch.invocation.models import Clients, Models
+from llmbatch.invocation.opening import make_store
+from llmbatch.invocation.steps import Display, Prepared, intercepted
+from llmbatch.invocation.work import TASK_THREADS
+from llmbatch.plan import Case
+from llmbatch.prompt import Prompts
+from llmbatch.runner.case import CaseRunner
+from llmbatch.runner.counters import Counters
+from llmbatch.runner.log import RunLog
+from llmbatch.runner.pool import run_window
+from llmbatch.runner.stop import Stop
+
+
+class Listener(Protocol):
+    """Hears of every call that is looked up: from any thread, of one at a time."""
+
+    def found(self, key: bytes) -> None:
+        """Hear of a call that has an answer."""
+        ...
+
+    def missed(self, call: Call, case: str | None, failure: RecordedFailure | None) -> None:
+        """Hear of a call that has none, with the last failed attempt at it."""
+        ...
+
+
+@dataclass(slots=True)
+class Watched:
+    """What the cases came to. `failures` counts those without an answer by category, with the first of each."""
+
+    cases: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, case: Case, failure: Failure | None) -> None:
+        """Count one case."""
+        self.cases += 1
+        if failure is None or failure.kind.is_result:
+            return
+        kind = str(failure.kind)
+        self.failures[kind] = self.failures.get(kind, 0) + 1
+        self.examples.setdefault(kind, f"{case.id}: {failure.message}")
+
+
+def cassette_of(prepared: Prepared) -> Path:
+    """Return the folder of a run's cassette."""
+    experiment = prepared.experiment
+    return prepared.settings.cassette or experiment.root / "cassettes" / experiment.name
+
+
+async def watched_replay(
+    prepared: Prepared,
+    listener: Listener,
+    display: Display,
+    counters: Counters,
+    *,
+    wanted: Callable[[Case], bool] = lambda case: True,
+) -> Watched:
+    """Replay the cases that are `wanted` and tell the listener of every call. Raises what would end a run.
+
+    The mode is `none` whatever `prepared` says.
+    """
+    plan, config = prepared.plan, prepared.config
+    watched = Watched()
+    with ExitStack() as stack:
+        mode = prepared.mode._replace(mode="none")
+        store = make_store(cassette_of(prepared), mode, plan, config, prepared.secrets, kind=_WatchedStore)
+        stack.enter_context(store)
+        store.listener = listener
+        models = Models(config, store.recorded_base_url, offline=True)
+        models.of_plan(plan)
+        stop = Stop()
+        live = Live(config, prepared.concurrency, store, stop, counters=counters, note=display.note)
+        asker = Asker(store, Prompts(plan.experiment.base_folders), models.resolve)
+        clients = Clients(live.build_client)
+        executor = ThreadPoolExecutor(prepared.window, thread_name_prefix=TASK_THREADS)
+        nowhere = stack.enter_context(RunLog(Path(os.devnull), store.scrub_text))
+        runner = CaseRunner(asker, models.of_case, clients.of, executor, nowhere, counters)
+        stack.enter_context(intercepted(store, display.note))
+        stack.callback(display.stop)
+
+        async def work(case: Case) -> None:
+            done = await runner.run(case)
+            watched.add(case, done.failure)
+            counters.done += 1
+            counters.failed += done.failure is not None
+
+        try:
+            cases = (case for case in plan if wanted(case))
+            await run_window(cases, work, window=prepared.window, may_start=lambda: not stop.requested)
+        finally:
+            await clients.close()
+            await live.close()
+            executor.shutdown(wait=False, cancel_futures=True)
+    if store.heard < counters.cached:  # what is not heard would be taken for no longer asked
+        raise InternalError(
+            f"{counters.cached} answers were taken from the cassette, and {store.heard} were heard of",
+            fix="report this",
+        )
+    return watched
+
+
+class _WatchedStore(Store):
+    """A Store that says what it is asked for."""
+
+    listener: Listener | None = None
+    heard = 0
+    _telling = threading.Lock()
+
+    def find(self, key: bytes) -> Reply | None:
+        reply = super().find(key)
+        if reply is not None and self.listener is not None:
+            with self._telling:
+                self.heard += 1
+                self.listener.found(key)
+        return reply
+
+    def missed(self, call: Call) -> RecordedFailure | None:
+        failure = super().missed(call)
+        if self.listener is not None:
+            case = current_case.get()
+            with self._telling:
+                self.listener.missed(call, None if case is None else case.case_id, failure)
+        return failure
