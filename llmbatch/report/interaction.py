@@ -45,7 +45,7 @@ def difference_page(found: Iterable[Difference], one: str, other: str) -> Iterat
     field, empty = None, True
     for each in found:
         if empty:
-            yield Heading(f"from {one} to {other}")
+            yield from (Heading("difference"), Field("from", one), Field("to", other))
             empty = False
         short = each.line is None and len(each.before or "") + len(each.after or "") <= _SHORT
         if short:

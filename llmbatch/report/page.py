@@ -107,6 +107,9 @@ class _Terminal(_Plain):
 
     def field(self, label: str, value: str) -> None:
         lead = f"  {label:<{LABEL_CHARACTERS}}  "
+        if len(lead) > self._console.width // 2:  # a long name stands for itself, its value below
+            self.line(f"  {label}", style="dim")
+            lead = " " * 4
         self._hanging(lead, value, lead_style="dim")
 
     def text(self, text: str, *, indent: int, mark: str = "", style: str = "") -> None:
@@ -115,12 +118,10 @@ class _Terminal(_Plain):
             self._hanging(lead, line, style=style, lead_style=style)
 
     def _hanging(self, lead: str, text: str, *, style: str = "", lead_style: str = "") -> None:
-        from rich.table import Table  # noqa: PLC0415 - as above
         from rich.text import Text as RichText  # noqa: PLC0415 - as above
 
-        width = min(len(lead), self._console.width // 2)
-        table = Table.grid(padding=0)
-        table.add_column(width=width, overflow="fold")
-        table.add_column(width=max(1, self._console.width - width), overflow="fold")
-        table.add_row(RichText(lead, style=lead_style), RichText(text, style=style))
-        self._console.print(table)
+        width = max(8, self._console.width - len(lead))
+        for number, line in enumerate(RichText(text, style=style).wrap(self._console, width) or [RichText()]):
+            line.rstrip()
+            begin = RichText(" " * len(lead) if number else lead, style=lead_style)
+            self._console.print(begin + line, soft_wrap=True)
