@@ -42,7 +42,10 @@ def overview_of(name: str, found: Statistics) -> Iterator[Part]:
     rows = [("interactions", f"{found.answering:,}")]
     if found.lines != found.answering:
         rows.append(("lines", f"{found.lines:,}, of which {found.lines - found.answering:,} do not answer"))
-    files = ", ".join(f"{n:,} {kind}" for kind, n in sorted(found.files.items(), reverse=True)) or "none"
+    files = (
+        ", ".join(f"{n:,} {kind}" for kind, n in sorted(found.files.items(), reverse=True))
+        or "none, so this is an empty cassette, or no cassette"
+    )
     rows += [("on disk", f"{bytes_text(found.bytes)} in files: {files}")]
     if found.lines:
         rows.append(("recorded", f"{_instant(found.first)} to {_instant(found.last)} UTC"))

@@ -317,6 +317,7 @@ def test_a_task_that_fails_is_a_doubt_too(project: Path, said: Said) -> None:
     ("arguments", "said_of_it"),
     [
         (["prune", SHIPPED], "--experiment FILE"),
+        (["prune", SHIPPED, "--experiment", f"{FILE}::commit_classify"], "pruning is of a whole experiment"),
         (["prune", FILE, "--delete"], "add --apply"),
         (["prune", "experiments/nothing.py"], "there is no cassette"),
         (["why", "experiments/nothing.py"], "nothing.py"),

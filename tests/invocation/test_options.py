@@ -69,6 +69,7 @@ def test_missing_answers_name_the_key_the_counts_and_the_command() -> None:
     assert "240 of 240 cases of t[m-a]" in said
     assert "t[m-b]: 10 of 10" in said
     assert "SVC_KEY is not set (endpoint svc)" in said
+    assert "llmbatch cassette why x.py" in said
     assert "set SVC_KEY and run `llmbatch exp x.py`" in said
 
 

@@ -7,7 +7,7 @@ fingerprints have picked.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import blake2b
@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import orjson
 
-from llmbatch.call.key import canonical_body
 from llmbatch.call.values import Call, Request
 from llmbatch.cassette.segment import SEGMENT
 from llmbatch.cassette.upkeep.difference import Difference, differences
@@ -160,23 +159,22 @@ def _look_by_name(folder: Path, searches: Iterable[_Search]) -> None:
 
 
 def _look_by_content(folder: Path, searches: Sequence[_Search]) -> None:
-    grounds = [(_Wanted(relation), print_of) for relation, print_of in _FINGERPRINTS]
+    grounds = {relation: _Wanted(relation) for relation in _BY_CONTENT}
     for search in searches:
-        for wanted, print_of in grounds:
-            wanted.add(print_of(search.missed.call.request, search.missed.case), search)
+        for relation, name in _prints_of(search.missed.call.request, search.missed.case):
+            grounds[relation].add(name, search)
     examples: dict[str, tuple[RecordedLine, Call]] = {}
     for line in lines_of(folder, SEGMENT):
         case = line.case
         title = title_of(case)
         is_example = title not in examples and len(examples) < _MOST_TITLES
-        if not is_example and not any(wanted for wanted, _ in grounds):
+        if not is_example and not any(grounds.values()):
             continue
         call = decoded(folder, line).call
         if is_example:
             examples[title] = (line, call)
-        for wanted, print_of in grounds:
-            if wanted:
-                wanted.offer(print_of(call.request, case), call, case)
+        for relation, name in _prints_of(call.request, case):
+            grounds[relation].offer(name, call, case)
     for search in searches:
         if search.best is None:
             _look_at_examples(search, examples)
@@ -198,41 +196,28 @@ def _look_at_examples(search: _Search, examples: dict[str, tuple[RecordedLine, C
             return
 
 
-def _print_of_body(request: Request, case: str | None) -> bytes | None:
-    body = canonical_body(request.body, request.headers.get("content-type", (None,))[0])
-    return _hashed(request.method.upper().encode() + b" " + body) if body else None
+_BY_CONTENT = (Relation.SAME_BODY, Relation.SAME_MESSAGES, Relation.SAME_SAMPLE, Relation.SAME_LAST_MESSAGE)
 
 
-def _print_of_messages(request: Request, case: str | None) -> bytes | None:
-    messages = _messages(request)
-    return None if messages is None else _hashed(orjson.dumps(messages))
-
-
-def _print_of_last_message(request: Request, case: str | None) -> bytes | None:
-    messages = _messages(request)
-    return None if messages is None else _hashed(orjson.dumps(messages[-1]))
-
-
-def _print_of_sample(request: Request, case: str | None) -> str | None:
+def _prints_of(request: Request, case: str | None) -> Iterator[tuple[Relation, str | bytes]]:
+    """Yield a fingerprint for each ground on which two requests may be near; equal ones are compared closely."""
     title, separator, sample = (_without_repeat(case) or "").partition("::")
-    return f"{_task_of(title)}::{sample}" if separator else None
-
-
-def _messages(request: Request) -> list[object] | None:
+    if separator:
+        yield Relation.SAME_SAMPLE, f"{_task_of(title)}::{sample}"
+    body = request.body or b""
     try:
-        document = orjson.loads(request.body or b"")
+        document = orjson.loads(body)
     except ValueError:
-        return None
-    messages = document.get("messages") if isinstance(document, dict) else None
-    return messages if isinstance(messages, list) and messages else None
-
-
-_FINGERPRINTS: list[tuple[Relation, Callable[[Request, str | None], str | bytes | None]]] = [
-    (Relation.SAME_BODY, _print_of_body),
-    (Relation.SAME_MESSAGES, _print_of_messages),
-    (Relation.SAME_SAMPLE, _print_of_sample),
-    (Relation.SAME_LAST_MESSAGE, _print_of_last_message),
-]
+        document = None
+    if not isinstance(document, dict):
+        if body:
+            yield Relation.SAME_BODY, _hashed(body)
+        return
+    yield Relation.SAME_BODY, _hashed(orjson.dumps(dict(sorted(document.items()))))
+    messages = document.get("messages")
+    if isinstance(messages, list) and messages:
+        yield Relation.SAME_MESSAGES, _hashed(orjson.dumps(messages))
+        yield Relation.SAME_LAST_MESSAGE, _hashed(orjson.dumps(messages[-1]))
 
 
 def _hashed(text: bytes) -> bytes:

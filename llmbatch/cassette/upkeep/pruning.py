@@ -24,7 +24,7 @@ from llmbatch.cassette.segment import (
     read_header,
 )
 from llmbatch.cassette.upkeep.digests import Digests
-from llmbatch.cassette.upkeep.walk import RecordedLine, lines_of, title_of
+from llmbatch.cassette.upkeep.walk import RecordedLine, decoded, lines_of, title_of
 from llmbatch.errors import DiskError
 
 Reason = str
@@ -68,6 +68,7 @@ def survey_of(folder: Path, asked: Digests, reason_of: Callable[[RecordedLine], 
         if bytes.fromhex(line.key.decode()) in asked:
             found.stays = found.stays.plus(line)
             continue
+        decoded(folder, line)  # what is damaged may be asked for under another key than it now shows
         found.goes = found.goes.plus(line)
         name = (title_of(line.case), reason_of(line))
         found.by_reason[name] = found.by_reason.get(name, NOTHING).plus(line)

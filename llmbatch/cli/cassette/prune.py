@@ -66,7 +66,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _prepared(options: argparse.Namespace) -> Prepared:
+    from llmbatch.collect import parse_target  # noqa: PLC0415 - as above
+
     named = Path(options.cassette)
+    for target in (options.cassette, options.experiment or ""):
+        if "::" in target and parse_target(target).selector is not None:
+            raise UsageError(
+                f"{target} names a part of the experiment, and all else would be taken out",
+                fix=f"write {parse_target(target).path}: pruning is of a whole experiment",
+            )
     if options.experiment is not None:
         return prepared_of(options.experiment, options, cassette=folder_of(options.cassette))
     if named.is_dir():

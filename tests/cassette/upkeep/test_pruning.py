@@ -16,7 +16,7 @@ from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.digests import Digests
 from llmbatch.cassette.upkeep.pruning import folder_aside, prune, survey_of
 from llmbatch.cassette.verify import problems_of
-from llmbatch.errors import DiskError
+from llmbatch.errors import CassetteDamaged, DiskError
 from tests.cassette.upkeep.filling import METADATA, body_of, call_of, fill, reply_of
 
 
@@ -85,6 +85,16 @@ def test_what_is_asked_stays_as_it_is_and_the_rest_becomes_a_cassette(folder: Pa
         name for name, at in untouched.items() if (folder / name).exists() and (folder / name).stat().st_mtime_ns == at
     ]
     assert same
+
+
+def test_a_damaged_line_is_not_taken_for_one_that_nobody_asks(folder: Path) -> None:
+    """A flipped bit in its key would make it so; only its checksum tells."""
+    path = folder / "segment-00001.yaml"
+    [key] = keys_of("0")
+    path.write_bytes(path.read_bytes().replace(key.encode(), b"0" * 32))
+
+    with pytest.raises(CassetteDamaged, match="checksum"):
+        survey_of(folder, asked([key]), lambda line: "")
 
 
 def test_deleting_keeps_no_copy(folder: Path) -> None:
