@@ -77,7 +77,7 @@ def _outdoes(line: RecordedLine, other: RecordedLine) -> bool:
 
 def _difference(folder: Path, one: Found, other: Found) -> Iterator[Part]:
     """Compare the interactions of the two in their order; mostly there is one of each."""
-    from llmbatch.cassette.upkeep.difference import differences, reply_differences  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.compare import differences, reply_differences  # noqa: PLC0415 - as above
     from llmbatch.cassette.upkeep.walk import decoded  # noqa: PLC0415 - as above
     from llmbatch.report.interaction import difference_page  # noqa: PLC0415 - as above
     from llmbatch.report.page import Heading  # noqa: PLC0415 - as above

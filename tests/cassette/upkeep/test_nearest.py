@@ -11,7 +11,8 @@ import pytest
 from llmbatch.call.values import Call
 from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep import nearest as nearest_module
-from llmbatch.cassette.upkeep.difference import Difference, differences
+from llmbatch.cassette.upkeep.compare import differences
+from llmbatch.cassette.upkeep.difference import Difference
 from llmbatch.cassette.upkeep.nearest import MOST_COMPARED, Missed, Nearest, Relation, nearest_of
 from llmbatch.cassette.upkeep.reasons import reasons_of
 from tests.cassette.upkeep.filling import body_of, call_of, fill
