@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from llmbatch.cassette.appender import cut_torn_tails
 from llmbatch.cassette.segment import (
     SEGMENT,
     SegmentName,
@@ -23,6 +22,7 @@ from llmbatch.cassette.segment import (
     open_for_reading,
     read_header,
 )
+from llmbatch.cassette.tails import cut_torn_tails
 from llmbatch.cassette.upkeep.digests import Digests
 from llmbatch.cassette.upkeep.walk import RecordedLine, decoded, lines_of, title_of
 from llmbatch.errors import DiskError

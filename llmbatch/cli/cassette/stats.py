@@ -50,7 +50,7 @@ def _spent(reply: Reply, prices: Mapping[str, Any] | None) -> Spent | None:
     usage = usage_of(reply.body)
     if usage is None:
         return None
-    cost = None if prices is None else cost_usd(reply, ModelSettings(""), prices)
+    cost = None if prices is None else cost_usd(usage, ModelSettings(""), prices)
     return Spent(usage.tokens_in, usage.tokens_out, cost)
 
 
