@@ -7,7 +7,8 @@ LlmbatchError
 │   ├── TaskError            a declaration in an experiment file
 │   ├── SampleError          a sample file or a line of it
 │   ├── PromptError          a prompt file, a placeholder
-│   └── AmbiguousDraw        equal questions that run at once without `draw=`
+│   ├── AmbiguousDraw        equal questions that run at once without `draw=`
+│   └── UnrecordedConnection a connection past the recorder that the project does not allow
 ├── RecordingError       the cassette
 │   ├── NoAnswerRecorded     a miss where nothing may be called: exit code 1
 │   ├── CassetteLocked       another run writes it: exit code 4
@@ -96,6 +97,10 @@ class PromptError(AuthorError):
 
 class AmbiguousDraw(AuthorError):
     """Equal questions asked by branches of one case that run at once, without `draw=`."""
+
+
+class UnrecordedConnection(AuthorError):
+    """A connection past the recorder, to a host that `allow_hosts` does not name: what it sends is not recorded."""
 
 
 class RecordingError(LlmbatchError):

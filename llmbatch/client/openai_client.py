@@ -7,7 +7,7 @@ replayed request takes no slot and waits for nothing: the gate stands where the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,11 +17,13 @@ import httpx2
 import openai
 
 from llmbatch.call.values import Reply
+from llmbatch.cassette.recording.canary import CANARY_HOST, Canary
 from llmbatch.client.gate import Gate
 from llmbatch.client.pacer import Pacer
 from llmbatch.client.proxy import proxy_of
 from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
 from llmbatch.config import ResolvedModel
+from llmbatch.errors import InternalError
 
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=1000)  # the gate is the limit
 
@@ -33,11 +35,15 @@ def build_client(
     pacer: Pacer | None = None,
     *,
     before_send: Callable[[], None] = lambda: None,
+    on_unintercepted: Callable[[InternalError], None] | None = None,
 ) -> openai.AsyncOpenAI:
     """Return an SDK client for the model's endpoint whose attempts pass the gate and follow our policy.
 
     Organisation and project of the environment are not sent. The caller closes it. Without a key the client
     has a placeholder, so that a replay needs none. `before_send` raises where nothing further may be sent.
+
+    With `on_unintercepted`, the client proves by a canary before its first request that a recorder sees what it
+    sends; where none does, that is told the error, and every call raises it.
     """
     endpoint = resolved.endpoint
     transport = GatedTransport(
@@ -48,6 +54,8 @@ def build_client(
         timeout_seconds=endpoint.timeout_seconds,
         proxy=proxy_of(endpoint.base_url),
     )
+    if on_unintercepted is not None:
+        transport.prove_by_canary(f"`client` of {endpoint.name} (httpx2 {httpx2.__version__})", on_unintercepted)
     client = openai.AsyncOpenAI(
         api_key=resolved.key.reveal() if resolved.key is not None else "none",
         base_url=endpoint.base_url,
@@ -89,6 +97,14 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
         self._gate = gate
         self._settings = settings
         self._pool: Any = _GatedPool(self._pool, gate, pacer, before_send, timeout_seconds)
+
+    def prove_by_canary(self, name: str, on_failure: Callable[[InternalError], None]) -> None:
+        """Send a canary through this transport before its first request."""
+
+        def send(url: str) -> Awaitable[object]:
+            return super(GatedTransport, self).handle_async_request(httpx2.Request("GET", url))
+
+        self._pool.canary = Canary(name, send, on_failure)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
@@ -136,8 +152,13 @@ class _GatedPool:
         self._pacer = pacer
         self._before_send = before_send
         self._timeout_seconds = timeout_seconds
+        self.canary: Canary | None = None
 
     async def handle_async_request(self, request: Any) -> Any:
+        if self.canary is not None:
+            if request.url.host == CANARY_HOST.encode():
+                raise ConnectionRefusedError("it came as far as the connection pool")
+            await self.canary.prove()
         slot = _slot.get()
         await self._pacer.wait()
         await self._gate.acquire()

@@ -16,6 +16,7 @@ from llmbatch.call.values import Reply
 from llmbatch.client.proxy import proxy_of
 
 LARGEST_REPLY_BYTES = 64 * 1024 * 1024
+LIBRARY = f"aiohttp {aiohttp.__version__}"
 
 
 class ReplyTooLarge(Exception):

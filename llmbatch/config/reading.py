@@ -79,6 +79,7 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
     max_retries = section.take_count("max_retries", DEFAULT_MAX_RETRIES, least=0)
     segment_mb = section.take_count("segment_mb", DEFAULT_SEGMENT_MB)
     durability = section.take_text("durability", "process", choices=get_args(Durability))
+    allow_hosts = _hosts(section)
     declared = dict(section.sections("endpoints"))
     profiles = {name: profile.values for name, profile in section.sections("profiles")}
     section.close()
@@ -96,9 +97,19 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
         max_retries=max_retries,
         segment_mb=segment_mb,
         durability=cast("Durability", durability),
+        allow_hosts=allow_hosts,
         profiles=MappingProxyType(profiles),
     )
     return _with_keys(config, environ, section.source)
+
+
+def _hosts(section: Section) -> tuple[str, ...]:
+    """Return the patterns of `allow_hosts`: a host, or a host and a port."""
+    hosts = section.take_texts("allow_hosts")
+    for host in hosts:
+        if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(:\d{1,5})?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*", host):
+            section.refuse("allow_hosts", f"has {host!r}", fix='write hosts: ["db.example:5432", "*.internal"]')
+    return hosts
 
 
 def _endpoints(declared: Mapping[str, Section], environ: Mapping[str, str]) -> Mapping[str, Endpoint]:

@@ -90,6 +90,18 @@ class Section:
             self.refuse(name, f"is {value}", fix=f"give a number {'above 0' if positive else 'of 0 or more'}")
         return float(value)
 
+    def take_texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts; an empty one where there is none."""
+        value = self._take(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            self._wrong_type(name, value, list)
+        for each in value:
+            if not isinstance(each, str):
+                self._wrong_type(name, each, str)
+        return tuple(value)
+
     def take_table(self, name: str) -> Mapping[str, Any]:
         """Return a table as it is; an empty one where there is none."""
         value = self._take(name)

@@ -102,8 +102,9 @@ class Config:
 
     `root` is the project root, `source` the file the settings came from (None where there is none), `model`
     the model of tasks that name none. `segment_mb` are the megabytes (of 1,000,000 bytes) of one file of a cassette.
-    `keys` maps the name of an endpoint to its key, where the environment has one. `profiles` are the raw tables,
-    by name.
+    `allow_hosts` are the hosts (`host`, `host:port`, `*.domain`) that a recording run may connect to past the
+    recorder. `keys` maps the name of an endpoint to its key, where the environment has one. `profiles` are the raw
+    tables, by name.
     """
 
     root: Path
@@ -114,6 +115,7 @@ class Config:
     max_retries: int = DEFAULT_MAX_RETRIES
     segment_mb: int = DEFAULT_SEGMENT_MB
     durability: Durability = "process"
+    allow_hosts: tuple[str, ...] = ()
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=_empty, hash=False)
     keys: Mapping[str, Secret] = field(default_factory=_empty, hash=False, repr=False)
 

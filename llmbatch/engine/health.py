@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from llmbatch.call.failure import FailureKind
 from llmbatch.client.retry import Attempted
 from llmbatch.config import ResolvedModel
-from llmbatch.errors import ServiceError
+from llmbatch.errors import LlmbatchError, ServiceError
 from llmbatch.policy import Verdict
 
 ATTEMPTS_BEFORE_REACHED = 3
@@ -37,6 +37,10 @@ class Halt(Protocol):
 
     def by_service(self, error: ServiceError) -> None:
         """End the run because the service refuses in a way that no further call can help."""
+        ...
+
+    def by_error(self, error: LlmbatchError) -> None:
+        """End the run because of an error that concerns more than one case."""
         ...
 
     async def sleep(self, seconds: float) -> bool:

@@ -6,17 +6,19 @@ Knows no prompt and no task. Importing it imports aiohttp and tenacity, so a run
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import RecordedFailure, Reply, instant_text
 from llmbatch.cassette.case import Exchange, current_case, current_exchange
+from llmbatch.cassette.recording.canary import Canary
 from llmbatch.cassette.store import Store
 from llmbatch.client.gate import Gate
 from llmbatch.client.pacer import Pacer
 from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
-from llmbatch.client.transport import Transport
+from llmbatch.client.transport import LIBRARY, Transport
 from llmbatch.config import ResolvedModel
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.protocol import Order, Outcome
@@ -43,11 +45,19 @@ class LiveEngine:
     _flights: SingleFlight[Outcome] = field(default_factory=SingleFlight)
     _failed: dict[bytes, Failure] = field(default_factory=dict)
     _tasks: set[asyncio.Future[Outcome]] = field(default_factory=set)
+    _canary: Canary = field(init=False)
+
+    def __post_init__(self) -> None:
+        def send(url: str) -> Awaitable[object]:
+            return self.transport.post(url, b"", {})
+
+        self._canary = Canary(f"`ask` ({LIBRARY})", send, self.halt.by_error)
 
     async def obtain(self, order: Order) -> Outcome:
         """Return the recorded reply, or the failure that equal orders of this run share.
 
-        Raises InternalError when the reply did not pass the recorder: it would not be on disk.
+        Raises InternalError when the transport is not intercepted, which a canary tells before the first call; and
+        when a reply did not pass the recorder all the same: it would not be on disk.
         """
         failed = self._failed.get(order.call.key)
         if failed is not None:
@@ -78,6 +88,7 @@ class LiveEngine:
         return outcome
 
     async def _make(self, order: Order) -> Outcome:
+        await self._canary.prove()
         retry = replace(self.retry, review=lambda attempted: self.health.review(order.model, attempted))
         attempted = await with_retries(lambda number: self._attempt(order, number), retry)
         outcome = attempted.value

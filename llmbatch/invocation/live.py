@@ -63,6 +63,7 @@ class Live:
             replace(self._retry, review=lambda attempted: self._health.review(model, attempted)),
             self._pacers.get(model.endpoint.name),
             before_send=lambda: refuse(model, self._halt),
+            on_unintercepted=self._halt.by_error,
         )
 
     async def close(self) -> None:

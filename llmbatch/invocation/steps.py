@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from llmbatch.cassette.store import Store
 from llmbatch.collect.experiment import Experiment
 from llmbatch.collect.target import Selector
 from llmbatch.config import Config, load_config
 from llmbatch.errors import DiskError, ExitCode
 from llmbatch.experiment.columns import declared_kinds
-from llmbatch.invocation.live import Live
+from llmbatch.invocation.intercepting import intercepted
+from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.missing import missing_answers
 from llmbatch.invocation.mode import ChosenMode, choose_mode
 from llmbatch.invocation.models import Models
@@ -122,9 +122,9 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         spool = stack.enter_context(
             Spool(path, declared=_declared(plan), scrub=store.scrub_bytes if prepared.secrets else None)
         )
-        live = Live(prepared.config, prepared.concurrency, store, stop, counters=counters, note=note)
+        live = LiveSide(prepared.config, prepared.concurrency, store, stop, counters=counters, note=note)
         work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
-        stack.enter_context(intercepted(store, note))
+        stack.enter_context(intercepted(store, prepared.config.allow_hosts, stop, note))
         stack.callback(display.stop)
         await work.run(lambda: display.start(total, experiment.name, experiment.path.name))
         display.stop()
@@ -154,19 +154,6 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         failed=counters.failed,
         message="\n".join(filter(None, [message, *(error.report() for error, _ in tables.broken)])) or None,
     )
-
-
-@contextmanager
-def intercepted(store: Store, on_warning: Callable[[str], None]) -> Iterator[None]:
-    """Put the recorder under every HTTP library; where nothing may be called, block the network as well."""
-    from llmbatch.cassette.recording.network import network_blocked  # noqa: PLC0415 - imports every HTTP library there is
-    from llmbatch.cassette.recording.recorder import recording  # noqa: PLC0415 - likewise
-
-    with ExitStack() as stack:
-        stack.enter_context(recording(store, on_warning=on_warning))
-        if store.record_mode == "none":
-            stack.enter_context(network_blocked())
-        yield
 
 
 def _with_tables(exit_code: ExitCode, tables: Tables, run_log: RunLog) -> ExitCode:

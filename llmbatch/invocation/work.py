@@ -13,7 +13,7 @@ from llmbatch.call.failure import FailureKind
 from llmbatch.cassette.store import Store
 from llmbatch.errors import AuthorError, DiskError, ExitCode, LlmbatchError
 from llmbatch.invocation.interrupt import DRAIN_SECONDS, interruptible
-from llmbatch.invocation.live import Live
+from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
 from llmbatch.plan import Case, Plan, PlannedTask
 from llmbatch.prompt import Prompts
@@ -47,7 +47,7 @@ class Work:
     window: int
     store: Store
     models: Models
-    live: Live
+    live: LiveSide
     spool: Spool
     run_log: RunLog
     counters: Counters
@@ -65,7 +65,7 @@ class Work:
         Raises the AuthorError that a rehearsal met, before anything was called.
         """
         asker = Asker(self.store, Prompts(self.plan.experiment.base_folders), self.models.resolve)
-        asker.engine = self.live.engine if self.store.can_record else None
+        asker.engine = self.live if self.store.can_record else None
         asker.on_author_error = self._keep_first
         clients = Clients(self.live.build_client)
         executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)

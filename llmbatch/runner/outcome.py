@@ -20,11 +20,12 @@ from llmbatch.errors import (
     LlmbatchError,
     NoAnswerRecorded,
     PromptError,
+    UnrecordedConnection,
 )
 from llmbatch.experiment.answer import Answer, AnswerRow
 from llmbatch.policy import verdict_of_exception
 
-FATAL = (PromptError, DiskError, CassetteDamaged, InternalError)
+FATAL = (PromptError, UnrecordedConnection, DiskError, CassetteDamaged, InternalError)
 """What ends the run from inside a case: nothing good can come of the next one."""
 
 _MISSING = frozenset({FailureKind.NOT_RUN, FailureKind.NOT_RECORDED})

@@ -53,6 +53,14 @@ budget_usd = 1.0
     assert config.profiles["pilot"] == {"limit": 50, "budget_usd": 1.0}
 
 
+def test_hosts_may_be_allowed_past_the_recorder(tmp_path: Path) -> None:
+    """Names, patterns and addresses, with or without a port."""
+    hosts = ("db.example", "db.example:5432", "*.internal", "10.0.0.7:80", "::1", "[::1]:6379")
+
+    assert load(tmp_path, f"allow_hosts = {list(hosts)}").allow_hosts == hosts
+    assert load(tmp_path, "").allow_hosts == ()
+
+
 def test_the_nearest_folder_upwards_is_the_project_and_its_own_file_wins(tmp_path: Path) -> None:
     """llmbatch.toml wins over pyproject.toml in the same folder, a nearer folder over a farther one."""
     write(tmp_path, "concurrency = 1")
@@ -91,6 +99,9 @@ def test_a_pyproject_without_a_table_is_the_root_and_no_source(tmp_path: Path) -
         ("segment_mb = 0", "segment_mb is 0", 1, "1 or more"),
         ("segment_mb = 10_001", "segment_mb is 10001", 1, "from 1 to 10000"),
         ("segment_mb = 4.5", "segment_mb is a number, not a whole number", 1, "give a whole number"),
+        ("allow_hosts = 'db:5432'", "allow_hosts is text, not a list", 1, "give a list"),
+        ("allow_hosts = [5432]", "allow_hosts is a whole number, not text", 1, "give text"),
+        ("allow_hosts = ['https://db/']", "allow_hosts has 'https://db/'", 1, '["db.example:5432", "*.internal"]'),
         ("endpoints = 3", "endpoints is a whole number, not a table", 1, "give a table"),
         ("[endpoints.x]\nrpm = 1", "endpoints.x.base_url is missing", None, "base_url ="),
         ("[endpoints.x]\nbase_url = 'ftp://h'", "endpoints.x.base_url is no http", 2, "https://host/v1"),

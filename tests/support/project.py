@@ -94,16 +94,23 @@ class Project:
         (self.root / "experiments" / "data" / "commits.jsonl").write_text(lines, encoding="utf-8", newline="\n")
 
     def start(
-        self, *arguments: str, target: str = "experiments/study.py", program: Sequence[str] = (PROGRAM,)
+        self,
+        *arguments: str,
+        target: str = "experiments/study.py",
+        program: Sequence[str] = (PROGRAM,),
+        under: Sequence[str] = (),
     ) -> subprocess.Popen[str]:
-        """Start `llmbatch exp` in a process of its own; `program` is the text that runs it, and its own arguments."""
-        return self._start([*program, "exp", target, *arguments])
+        """Start `llmbatch exp` in a process of its own.
 
-    def _start(self, words: Sequence[str]) -> subprocess.Popen[str]:
+        `program` is the text that runs it, and its own arguments; `under` is a command that starts it.
+        """
+        return self._start([*program, "exp", target, *arguments], under)
+
+    def _start(self, words: Sequence[str], under: Sequence[str] = ()) -> subprocess.Popen[str]:
         kept = ("PATH", "SYSTEMROOT", "HOME", "TMP", "TEMP", "COVERAGE_PROCESS_START")
         environ = {name: os.environ[name] for name in kept if name in os.environ} | self.environ
         return subprocess.Popen(
-            [sys.executable, "-c", *words],
+            [*under, sys.executable, "-c", *words],
             cwd=self.root,
             env=environ,
             stdout=subprocess.PIPE,
@@ -112,9 +119,11 @@ class Project:
             encoding="utf-8",
         )
 
-    def exp(self, *arguments: str, target: str = "experiments/study.py") -> Finished:
+    def exp(self, *arguments: str, target: str = "experiments/study.py", under: Sequence[str] = ()) -> Finished:
         """Run `llmbatch exp` to its end."""
-        return self.command("exp", target, *arguments)
+        with self.start(*arguments, target=target, under=under) as process:
+            out, err = process.communicate(timeout=120)
+        return Finished(process.returncode, out, err)
 
     def command(self, *arguments: str) -> Finished:
         """Run any command of `llmbatch` to its end."""

@@ -1,4 +1,4 @@
-"""What vcrpy's own patching lacks: the client gets the line just written, and threads keep their patches.
+"""What vcrpy's own patching lacks: threads keep their patches, and the client gets the line just written.
 
 Wraps, outermost, what vcrpy has patched, and restores it. Knows the HTTP libraries, no store and no case.
 """
@@ -8,15 +8,18 @@ from __future__ import annotations
 import functools
 import http.client
 import importlib.util
+import inspect
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import vcr.patch
 import vcr.stubs
 
+from llmbatch.cassette.recording.guard import passing_through
+from llmbatch.cassette.recording.sockets import replace
 from llmbatch.cassette.recording.wire import Attempt, response_of
 
 Attempts = Callable[[], AbstractContextManager[Attempt]]
@@ -36,14 +39,69 @@ def real_connections_kept() -> Iterator[None]:
 
     Its `force_reset` restores the real classes for all threads while one connects: requests of the others go
     out unrecorded. It is needed only by `http.client.HTTPSConnection.__init__`, which looks its own name up
-    in its module and finds the stub; that class is replaced by one that looks elsewhere. Enter it before
-    the cassette's context.
+    in its module and finds the stub; that class is replaced by one that looks elsewhere. What stands around
+    each real connection and request of http.client is the right place for the mark that the guard looks for;
+    the other libraries are marked in the functions that vcrpy saved of them. Enter it before the cassette's context.
     """
     with ExitStack() as stack:
-        _set(stack, vcr.patch, "force_reset", nullcontext)
-        _set(stack, vcr.stubs.VCRHTTPSConnection, "_baseclass", _https_connection())
-        _set(stack, vcr.patch, "ConnectionRemover", _forgetful(vcr.patch.ConnectionRemover))
+        replace(stack, vcr.patch, "force_reset", passing_through)
+        replace(stack, vcr.stubs.VCRHTTPConnection, "_baseclass", _own_class(http.client.HTTPConnection))
+        replace(stack, vcr.stubs.VCRHTTPSConnection, "_baseclass", _own_class(http.client.HTTPSConnection))
+        replace(stack, vcr.patch, "ConnectionRemover", _forgetful(vcr.patch.ConnectionRemover))
+        for name in saved_functions():
+            replace(stack, vcr.patch, name, _marked(getattr(vcr.patch, name)))
         yield
+
+
+def saved_functions() -> list[str]:
+    """Return the names under which vcr.patch keeps the functions that really send."""
+    return [
+        name
+        for name, value in vars(vcr.patch).items()
+        if name.startswith("_") and inspect.isfunction(value) and value.__module__ != vcr.patch.__name__
+    ]
+
+
+def _marked(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def marked(*arguments: Any, **options: Any) -> Any:
+        with passing_through():
+            return call(*arguments, **options)
+
+    @functools.wraps(call)
+    async def marked_async(*arguments: Any, **options: Any) -> Any:
+        with passing_through():
+            return await call(*arguments, **options)
+
+    return marked_async if inspect.iscoroutinefunction(call) else marked
+
+
+@contextmanager
+def names_bound_before_kept() -> Iterator[None]:
+    """Record `HTTPConnection` and `HTTPSConnection` of http.client also for who imported the names before.
+
+    vcrpy replaces the names in their module; who has the real class by then makes a real object, which becomes a stub.
+    Enter it inside the cassette's context.
+    """
+    with ExitStack() as stack:
+        for name in ("HTTPConnection", "HTTPSConnection"):
+            real = getattr(vcr.stubs, name)
+            replace(stack, real, "__init__", _becoming(getattr(http.client, name), real))
+        yield
+
+
+def _becoming(stub: Any, real: Any) -> Callable[..., None]:
+    init = _own_init(real)  # for subclasses: vcrpy's, and those defined before, which the guard then refuses
+
+    @functools.wraps(init)
+    def initialise(self: Any, *arguments: Any, **options: Any) -> None:
+        if type(self) is real:
+            self.__class__ = stub
+            stub.__init__(self, *arguments, **options)
+        else:
+            init(self, *arguments, **options)
+
+    return initialise
 
 
 @contextmanager
@@ -108,13 +166,17 @@ def _wrap_httpx(stack: ExitStack, module: Any, attempts: Attempts) -> None:
         _wrap(stack, getattr(module, transport), method, wrap_async if "async" in method else wrap)
 
 
-def _https_connection() -> type[http.client.HTTPSConnection]:
-    real = http.client.HTTPSConnection
+def _own_class(real: Any) -> type:
+    return type(real.__name__, (real,), {"__init__": _own_init(real)})
+
+
+def _own_init(real: Any) -> types.FunctionType:
+    """Return an `__init__` that finds the real class under the class's name, whatever its module has there."""
     init = real.__init__
-    names = {**init.__globals__, "HTTPSConnection": real}
+    names = {**init.__globals__, real.__name__: real}
     own_init = types.FunctionType(init.__code__, names, init.__name__, init.__defaults__, init.__closure__)
     own_init.__kwdefaults__ = init.__kwdefaults__
-    return type("HTTPSConnection", (real,), {"__init__": own_init})
+    return own_init
 
 
 def _forgetful(remover: Any) -> Any:
@@ -129,9 +191,4 @@ def _forgetful(remover: Any) -> Any:
 
 
 def _wrap(stack: ExitStack, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-    _set(stack, owner, name, wrap(getattr(owner, name)))
-
-
-def _set(stack: ExitStack, owner: Any, name: str, value: Any) -> None:
-    stack.callback(setattr, owner, name, getattr(owner, name))
-    setattr(owner, name, value)
+    replace(stack, owner, name, wrap(getattr(owner, name)))

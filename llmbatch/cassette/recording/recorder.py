@@ -4,13 +4,13 @@
 place of save-at-exit. It knows no task, sample or model; which case a request belongs to comes from
 `llmbatch.cassette.case`. Importing this module imports vcrpy and with it every HTTP library it patches, so
 only what may send does. What it leans on in vcrpy is listed and checked in
-tests/cassette/test_vcrpy_seam.py.
+tests/cassette/recording/test_vcrpy_seam.py.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,25 +18,36 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import vcr.patch
 from vcr.cassette import Cassette
 from vcr.record_mode import RecordMode
 
 from llmbatch.call.failure import FailureKind
-from llmbatch.call.values import Reply
 from llmbatch.cassette.case import current_case
+from llmbatch.cassette.recording import canary
+from llmbatch.cassette.recording.exclusive import one_a_process
 from llmbatch.cassette.recording.filing import Filing, case_id_of
-from llmbatch.cassette.recording.patching import handing_on_what_was_stored, real_connections_kept
+from llmbatch.cassette.recording.patching import (
+    handing_on_what_was_stored,
+    names_bound_before_kept,
+    real_connections_kept,
+)
 from llmbatch.cassette.recording.wire import UndecodableBodyError, current_attempt, decoded, reply_of, response_of
 from llmbatch.cassette.store import Store
-from llmbatch.errors import UsageError
+from llmbatch.errors import InternalError
 from llmbatch.policy import verdict_of_reply
 
 log = logging.getLogger(__name__)
 
-CANARY_URL = "http://canary.llmbatch.invalid/"
-"""A request to this host is answered here and counted, recorded nowhere; by RFC 6761 it cannot resolve."""
-_CANARY_HOST = "canary.llmbatch.invalid"
-_CANARY = Reply(200, "OK", {"content-type": ("application/json",)}, b'{"object":"canary"}')
+SAVED_BY_VCRPY = {
+    "urllib3": "_connHTTPConnection",
+    "botocore": "_cpoolBoto3HTTPConnection",
+    "httplib2": "_HTTPConnectionWithTimeout",
+    "aiohttp": "_AiohttpClientSessionRequest",
+    "httpx": "_HttpxHttpTransport_handle_request",
+    "httpx2": "_Httpx2HttpTransport_handle_request",
+}
+"""What vcr.patch keeps of each library that it could import; it passes over one that it could not, in silence."""
 
 
 class VcrCassette(Cassette):  # type: ignore[misc]
@@ -44,7 +55,7 @@ class VcrCassette(Cassette):  # type: ignore[misc]
 
     def __init__(self, path: str, filing: Filing, clock: Callable[[], datetime]) -> None:
         super().__init__(path=path, record_mode=RecordMode(filing.store.record_mode))
-        self.canaries = 0
+        self.ended = False
         self._store = filing.store
         self._clock = clock
         self._filing = filing
@@ -53,8 +64,8 @@ class VcrCassette(Cassette):  # type: ignore[misc]
 
     def can_play_response_for(self, request: Any) -> bool:
         """Whether the request is recorded. Raises NoAnswerRecorded if it is not and may not be sent."""
-        if request.host == _CANARY_HOST:
-            return True
+        if request.host == canary.CANARY_HOST or self.ended:
+            return not self.ended
         sent = self._filing.identify(request)
         if sent.found is None:
             sent.found = self._store.find(sent.call.key)
@@ -64,9 +75,9 @@ class VcrCassette(Cassette):  # type: ignore[misc]
 
     def play_response(self, request: Any) -> dict[str, Any]:
         """Return the recorded response. Raises NoAnswerRecorded (a redirect whose target is not recorded)."""
-        if request.host == _CANARY_HOST:
-            self.canaries += 1
-            return response_of(_CANARY)
+        if request.host == canary.CANARY_HOST:
+            canary.catch(request.uri)
+            return response_of(canary.CANARY_REPLY)
         sent = self._filing.identify(request)
         reply = sent.found or self._store.find(sent.call.key)
         if reply is None:
@@ -79,6 +90,8 @@ class VcrCassette(Cassette):  # type: ignore[misc]
 
         A reply that answers nothing goes to the failures and is left as it came.
         """
+        if self.ended:
+            return
         sent = self._filing.identify(request, appending=True)
         taken_us = (time.perf_counter_ns() - sent.started_ns) // 1000
         reply = reply_of(response, recorded_at=self._clock(), taken_us=taken_us)
@@ -109,7 +122,7 @@ class VcrCassette(Cassette):  # type: ignore[misc]
     @property
     def write_protected(self) -> bool:
         """Whether nothing may be sent."""
-        return not self._filing.may_send(current_case.get())
+        return not self.ended and not self._filing.may_send(current_case.get())
 
     def __contains__(self, request: Any) -> bool:
         return bool(self.can_play_response_for(request))
@@ -134,14 +147,6 @@ class Recording:
     store: Store
     cassette: VcrCassette
 
-    @property
-    def canaries(self) -> int:
-        """How many requests to CANARY_URL were caught so far."""
-        return self.cassette.canaries
-
-
-_one_a_process = threading.Lock()
-
 
 @contextmanager
 def recording(
@@ -155,19 +160,39 @@ def recording(
     Entered once a run, never per task: vcrpy patches classes. `clock` returns aware instants. Raises
     UsageError when a recording is open already.
     """
-    if not _one_a_process.acquire(blocking=False):
-        raise UsageError(
-            "a recording is open already, and HTTP libraries can be patched only once a process",
-            fix="run experiments one after another, or in processes of their own",
-        )
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(real_connections_kept())
-            path = str(store.folder)
-            filing = Filing(store, on_warning)
-            used = VcrCassette.use(path=path, filing=filing, clock=clock)
-            cassette: VcrCassette = stack.enter_context(used)
-            stack.enter_context(handing_on_what_was_stored(filing.attempt))
+    with one_a_process(), patched(store, clock=clock, on_warning=on_warning) as opened:
+        yield opened
+
+
+@contextmanager
+def patched(
+    store: Store,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    on_warning: Callable[[str], None] = log.warning,
+) -> Iterator[Recording]:
+    """Do the work of `recording`, for who holds the process's place already.
+
+    A class that was bound by its name meanwhile stays a stub after the end; it then sends like the real one.
+    Raises InternalError for a library that vcrpy has passed over.
+    """
+    _check_nothing_passed_over()
+    with ExitStack() as stack:
+        stack.enter_context(real_connections_kept())
+        used = VcrCassette.use(path=str(store.folder), filing=(filing := Filing(store, on_warning)), clock=clock)
+        cassette: VcrCassette = stack.enter_context(used)
+        stack.enter_context(handing_on_what_was_stored(filing.attempt))
+        stack.enter_context(names_bound_before_kept())
+        try:
             yield Recording(store, cassette)
-    finally:
-        _one_a_process.release()
+        finally:
+            cassette.ended = True
+
+
+def _check_nothing_passed_over() -> None:
+    for library, saved in SAVED_BY_VCRPY.items():
+        if library in sys.modules and not hasattr(vcr.patch, saved):
+            raise InternalError(
+                f"requests of {library} cannot be recorded: vcrpy could not import it when the recorder was entered",
+                fix=f"import {library} at the top of the experiment file, not in a task; nothing was sent",
+            )

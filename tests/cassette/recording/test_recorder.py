@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import http.client
 import inspect
 import socket
 import threading
@@ -15,6 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +28,10 @@ import requests
 import urllib3
 
 from llmbatch.cassette.case import CaseContext, Exchange, current_case, current_exchange
-from llmbatch.cassette.recording.recorder import CANARY_URL, Recording, recording
+from llmbatch.cassette.recording.canary import CANARY_URL, was_caught
+from llmbatch.cassette.recording.guard import unrecorded_refused
+from llmbatch.cassette.recording.network import network_blocked
+from llmbatch.cassette.recording.recorder import Recording, recording
 from llmbatch.cassette.store import Mode, Store
 from llmbatch.errors import AmbiguousDraw, NoAnswerRecorded, UsageError
 from tests.support.origin import SSE, Origin, origin
@@ -120,7 +125,7 @@ def server() -> Iterator[Origin]:
 
 
 class Tape:
-    """Opens a recording on one folder, as often as a test wants."""
+    """Opens a recording on one folder, as often as a test wants; guarded as a run is, so that nothing goes past it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -128,9 +133,11 @@ class Tape:
 
     @contextmanager
     def open(self, record_mode: Mode = "new_episodes") -> Iterator[Recording]:
+        guard = network_blocked() if record_mode == "none" else unrecorded_refused([])
         with (
             Store(self.folder, record_mode=record_mode) as store,
             recording(store, clock=lambda: NOON, on_warning=self.warnings.append) as opened,
+            guard,
         ):
             yield opened
 
@@ -516,6 +523,44 @@ def test_of_64_threads_no_request_is_lost(server: Origin, tape: Tape) -> None:
     assert 2_000 == recorded == len(server.bodies) == len(set(bodies))
 
 
+def test_of_64_threads_with_three_libraries_and_a_loop_beside_no_request_is_lost(server: Origin, tape: Tape) -> None:
+    """urllib3 and requests share classes that vcrpy patches, httpx2 and aiohttp have their own: all at once."""
+    pools = threading.local()
+    opened_pools: list[Any] = []
+
+    def ask(number: int) -> bytes:
+        url, body = f"{server.url}/{number % 3}", b"%d" % number
+        if number % 3 == 0:
+            return requests.post(url, data=body).content
+        if not hasattr(pools, "urllib3"):
+            pools.urllib3, pools.httpx2 = urllib3.PoolManager(), httpx2.Client()
+            opened_pools.extend([pools.urllib3.clear, pools.httpx2.close])
+        if number % 3 == 1:
+            answered: bytes = pools.urllib3.request("POST", url, body=body).data
+            return answered
+        posted: httpx2.Response = pools.httpx2.post(url, content=body)
+        return posted.content
+
+    async def ask_beside(numbers: range) -> list[bytes]:
+        async with aiohttp.ClientSession() as session:
+
+            async def one(number: int) -> bytes:
+                async with session.post(f"{server.url}/loop", data=b"%d" % number) as reply:
+                    return await reply.read()
+
+            return await asyncio.gather(*map(one, numbers))
+
+    with tape.open() as opened:
+        with ThreadPoolExecutor(65) as pool:
+            beside = pool.submit(lambda: asyncio.run(ask_beside(range(100))))
+            bodies = list(pool.map(ask, range(600))) + beside.result()
+        for close in opened_pools:
+            close()
+        recorded = len(opened.store)
+
+    assert 700 == recorded == len(server.bodies) == len(set(bodies))
+
+
 def test_a_thread_without_the_context_is_recorded_under_no_case(server: Origin, tape: Tape) -> None:
     """It is recorded all the same, and one warning a host says why its draws are not counted."""
 
@@ -572,12 +617,13 @@ def test_a_second_recording_is_refused(tape: Tape, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_canary_is_caught(client: Client, tape: Tape) -> None:
-    """A client library that is intercepted shows it before anything is paid, in any mode."""
+    """A client library that is intercepted shows it before anything is paid, in any mode, and leaves no line."""
     with tape.open("none") as opened:
-        (seen,) = ask(client, CANARY_URL, b"")
-        caught = opened.canaries
+        (seen,) = ask(client, CANARY_URL + client.__name__, b"")
+        caught, recorded = was_caught(CANARY_URL + client.__name__), len(opened.store)
 
-    assert (caught, seen.status) == (1, 200)
+    assert (caught, seen.status, recorded) == (True, 200, 0)
+    assert not was_caught(CANARY_URL + client.__name__), "each canary counts once"
 
 
 def test_a_rehearsal_sends_nothing(server: Origin, tape: Tape) -> None:
@@ -591,6 +637,43 @@ def test_a_rehearsal_sends_nothing(server: Origin, tape: Tape) -> None:
                 _requests(server.url, b"b")
 
     assert recorded == found
+    assert len(server.bodies) == 1
+
+
+def test_names_bound_before_are_recorded(server: Origin, tape: Tape) -> None:
+    """`from http.client import HTTPConnection` at the top of a file has the real class, whatever is patched later."""
+    host, port = server.server_address[:2]
+
+    def ask() -> bytes:
+        connection = HTTPConnection(str(host), int(port))
+        connection.request("POST", "/", b"q")
+        with contextlib.closing(connection):
+            return connection.getresponse().read()
+
+    assert HTTPConnection is http.client.HTTPConnection
+    with tape.open() as opened:
+        assert HTTPConnection is not http.client.HTTPConnection
+        live = ask()
+        recorded = len(opened.store)
+    with tape.open("none"):
+        replayed = ask()
+    after = ask()
+
+    assert (1, 2) == (recorded, len(server.bodies))
+    assert live == replayed != after
+
+
+def test_a_name_bound_meanwhile_sends_plainly_after_the_end(server: Origin, tape: Tape) -> None:
+    """A module that is imported in a run may keep the stub for the life of the process."""
+    host, port = server.server_address[:2]
+    with tape.open():
+        bound = http.client.HTTPConnection
+    connection = bound(str(host), int(port))
+    connection.request("GET", "/")
+    reply = connection.getresponse()
+    connection.close()
+
+    assert reply.status == 200
     assert len(server.bodies) == 1
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import inspect
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,12 @@ from vcr.record_mode import RecordMode
 from vcr.request import Request
 from vcr.stubs import aiohttp_stubs, httpx_stubs
 
-from llmbatch.cassette.recording.recorder import VcrCassette, recording
+from llmbatch.cassette.recording.guard import passing_through
+from llmbatch.cassette.recording.on_demand import CLIENTS
+from llmbatch.cassette.recording.patching import real_connections_kept, saved_functions
+from llmbatch.cassette.recording.recorder import SAVED_BY_VCRPY, VcrCassette, recording
 from llmbatch.cassette.store import Store
+from llmbatch.errors import InternalError
 
 OVERRIDDEN = {
     "can_play_response_for": ["self", "request"],
@@ -58,7 +63,10 @@ OURS: list[tuple[Any, str]] = [
     (vcr.patch, "force_reset"),
     (vcr.patch, "ConnectionRemover"),
     (vcr.stubs.VCRConnection, "getresponse"),
+    (vcr.stubs.VCRHTTPConnection, "_baseclass"),
     (vcr.stubs.VCRHTTPSConnection, "_baseclass"),
+    (vcr.stubs.HTTPConnection, "__init__"),
+    (vcr.stubs.HTTPSConnection, "__init__"),
 ]
 
 
@@ -134,6 +142,61 @@ def test_the_stubs_look_force_reset_up_where_we_replace_it() -> None:
     assert not hasattr(vcr.stubs, "force_reset")
 
 
+def test_every_function_that_really_sends_is_marked_and_put_back() -> None:
+    """The guard lets through what runs under the mark: a function that vcrpy saves elsewhere would be refused."""
+    sending = {
+        "_AiohttpClientSessionRequest",
+        "_Httpx2HttpTransport_handle_request",
+        "_Httpx2AsyncHttpTransport_handle_async_request",
+        "_Httpx2WsgiTransport_handle_request",
+        "_Httpx2AsgiTransport_handle_async_request",
+        "_Httpx2MockTransport_handle_request",
+        "_Httpx2MockTransport_handle_async_request",
+    }
+    before = {name: getattr(vcr.patch, name) for name in saved_functions()}
+
+    with real_connections_kept():
+        inside = {name: getattr(vcr.patch, name) for name in before}
+
+    assert sending <= before.keys()
+    assert all(inside[name] is not before[name] for name in before)
+    assert before == {name: getattr(vcr.patch, name) for name in before}
+
+
+def test_what_vcrpy_patches_is_what_the_recorder_waits_for() -> None:
+    """A library that vcrpy learns to patch must be watched, else the recorder may come after its first request."""
+    known = {"httplib": "http.client", "boto3": "botocore"}
+
+    assert {known.get(name, name) for name in vcr.patch.PATCHER_NAMES} <= CLIENTS
+
+
+@pytest.mark.parametrize("library", SAVED_BY_VCRPY)
+def test_what_shows_that_vcrpy_has_seen_a_library_is_there(library: str) -> None:
+    """It passes over one that it could not import, in silence, and then records nothing of it."""
+    source = inspect.getsource(vcr.patch)
+
+    assert f"{SAVED_BY_VCRPY[library]} = " in source
+    assert hasattr(vcr.patch, SAVED_BY_VCRPY[library]) == (importlib.util.find_spec(library) is not None)
+
+
+def test_a_library_that_vcrpy_has_passed_over_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is sent, and with the library's name."""
+    monkeypatch.delattr(vcr.patch, "_AiohttpClientSessionRequest")
+
+    with Store(tmp_path / "tape") as store, pytest.raises(InternalError, match="aiohttp"), recording(store):
+        pass
+
+
+def test_a_connection_of_http_client_is_opened_inside_force_reset() -> None:
+    """That is where we put the mark: of what a stub does, only this may reach a socket."""
+    source = inspect.getsource(vcr.stubs.VCRConnection)
+    marked = [block.split("\n\n")[0] for block in source.split("with force_reset():")[1:]]
+
+    assert source.count("real_connection.connect(") == sum(block.count("real_connection.connect(") for block in marked)
+    assert source.count("real_connection.request(") == sum(block.count("real_connection.request(") for block in marked)
+    assert source.count("self._baseclass(") == sum(block.count("self._baseclass(") for block in marked)
+
+
 def test_the_connection_remover_keeps_its_pools_where_we_replace_them() -> None:
     """Else every pool of a run is held until its end."""
     remover = vcr.patch.ConnectionRemover(object)
@@ -157,7 +220,7 @@ def test_all_patch_points_are_patched_inside_and_restored_after(tmp_path: Path, 
 
     with contextlib.suppress(KeyError), Store(tmp_path / "tape") as store, recording(store):
         inside = [inspect.getattr_static(owner, name) for owner, name in points]
-        assert vcr.patch.force_reset is contextlib.nullcontext
+        assert vcr.patch.force_reset is passing_through
         if ends_by_error:
             raise KeyError
 

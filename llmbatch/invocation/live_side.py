@@ -1,0 +1,55 @@
+"""The live side of a run while nobody needs it: nothing is imported or built before the first miss or `client`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from llmbatch.cassette.store import Store
+from llmbatch.config import Config, ResolvedModel
+from llmbatch.engine.protocol import Order, Outcome
+from llmbatch.runner.counters import Counters
+from llmbatch.runner.stop import Stop
+
+if TYPE_CHECKING:
+    import openai
+
+    from llmbatch.invocation.live import Live
+
+
+class LiveSide:
+    """An engine, and a builder of clients, that is made by its first use. For one event loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        concurrency: int,
+        store: Store,
+        stop: Stop,
+        *,
+        counters: Counters,
+        note: Callable[[str], None],
+    ) -> None:
+        self._arguments: tuple[Any, ...] = (config, concurrency, store, stop)
+        self._options: dict[str, Any] = {"counters": counters, "note": note}
+        self._live: Live | None = None
+
+    async def obtain(self, order: Order) -> Outcome:
+        """Return the outcome of the call once it is in the cassette, as every engine does."""
+        return await self._built().engine.obtain(order)
+
+    def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
+        """Return a ready SDK client for the model's endpoint."""
+        return self._built().build_client(model)
+
+    async def close(self) -> None:
+        """End what is still on its way and close all connections."""
+        if self._live is not None:
+            await self._live.close()
+
+    def _built(self) -> Live:
+        if self._live is None:
+            from llmbatch.invocation.live import Live  # noqa: PLC0415 - imports aiohttp, so the recorder is entered now
+
+            self._live = Live(*self._arguments, **self._options)
+        return self._live
