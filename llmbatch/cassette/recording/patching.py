@@ -81,13 +81,28 @@ def names_bound_before_kept() -> Iterator[None]:
     """Record `HTTPConnection` and `HTTPSConnection` of http.client also for who imported the names before.
 
     vcrpy replaces the names in their module; who has the real class by then makes a real object, which becomes a stub.
-    Enter it inside the cassette's context.
+    And who has a subclass of it, and calls `http.client.HTTPConnection.__init__` by that name (httplib2), finds the
+    stub's, which is not for such an object. Enter it inside the cassette's context.
     """
     with ExitStack() as stack:
+        replace(stack, vcr.stubs.VCRConnection, "__init__", _for_stubs_only(vcr.stubs.VCRConnection.__init__))
         for name in ("HTTPConnection", "HTTPSConnection"):
             real = getattr(vcr.stubs, name)
             replace(stack, real, "__init__", _becoming(getattr(http.client, name), real))
         yield
+
+
+def _for_stubs_only(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def initialise(self: Any, *arguments: Any, **options: Any) -> None:
+        if isinstance(self, vcr.stubs.VCRConnection):
+            init(self, *arguments, **options)
+        elif isinstance(self, vcr.stubs.HTTPSConnection):
+            vcr.stubs.HTTPSConnection.__init__(self, *arguments, **options)
+        else:
+            vcr.stubs.HTTPConnection.__init__(self, *arguments, **options)
+
+    return initialise
 
 
 def _becoming(stub: Any, real: Any) -> Callable[..., None]:

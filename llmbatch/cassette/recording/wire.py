@@ -91,7 +91,8 @@ def request_headers(request: Any) -> dict[str, str]:
 def reply_of(response: Mapping[str, Any], *, recorded_at: datetime, taken_us: int) -> Reply:
     """Return a vcrpy response as it came, still encoded. `recorded_at` is an aware instant."""
     headers: dict[str, tuple[str, ...]] = {}
-    for name, given in response["headers"].items():
+    came = response["headers"]
+    for name, given in came.items() if isinstance(came, Mapping) else came:  # of tornado: pairs
         values = [given] if isinstance(given, str | bytes) else given
         lower = _text(name).lower()
         headers[lower] = headers.get(lower, ()) + tuple(_text(value) for value in values)

@@ -66,6 +66,7 @@ OURS: list[tuple[Any, str]] = [
     (vcr.stubs.VCRHTTPConnection, "_baseclass"),
     (vcr.stubs.VCRHTTPSConnection, "_baseclass"),
     (vcr.stubs.HTTPConnection, "__init__"),
+    (vcr.stubs.VCRConnection, "__init__"),
     (vcr.stubs.HTTPSConnection, "__init__"),
 ]
 
