@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from llmbatch.cassette.store import Store
 from llmbatch.collect.experiment import Experiment
 from llmbatch.collect.target import Selector
 from llmbatch.config import Config, load_config

@@ -21,10 +21,11 @@ from llmbatch.call.values import Call, RecordedFailure, Reply
 from llmbatch.cassette.case import current_case
 from llmbatch.cassette.store import Store
 from llmbatch.errors import InternalError
-from llmbatch.invocation.live import Live
+from llmbatch.invocation.intercepting import intercepted
+from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
 from llmbatch.invocation.opening import make_store
-from llmbatch.invocation.steps import Display, Prepared, intercepted
+from llmbatch.invocation.steps import Display, Prepared
 from llmbatch.invocation.work import TASK_THREADS
 from llmbatch.plan import Case
 from llmbatch.prompt import Prompts
@@ -90,16 +91,16 @@ async def watched_replay(
         store = make_store(cassette_of(prepared), mode, plan, config, prepared.secrets, kind=_WatchedStore)
         stack.enter_context(store)
         store.listener = listener
-        models = Models(config, store.recorded_base_url, offline=True)
+        models = Models(config, store.recorded_base_url, store.recorded_model_name, offline=True)
         models.of_plan(plan)
         stop = Stop()
-        live = Live(config, prepared.concurrency, store, stop, counters=counters, note=display.note)
+        live = LiveSide(config, prepared.concurrency, store, stop, counters=counters, note=display.note)
         asker = Asker(store, Prompts(plan.experiment.base_folders), models.resolve)
         clients = Clients(live.build_client)
         executor = ThreadPoolExecutor(prepared.window, thread_name_prefix=TASK_THREADS)
         nowhere = stack.enter_context(RunLog(Path(os.devnull), store.scrub_text))
         runner = CaseRunner(asker, models.of_case, clients.of, executor, nowhere, counters)
-        stack.enter_context(intercepted(store, display.note))
+        stack.enter_context(intercepted(store, config.allow_hosts, stop, display.note))
         stack.callback(display.stop)
 
         async def work(case: Case) -> None:

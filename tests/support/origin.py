@@ -15,9 +15,9 @@ SSE = b'data: {"choices": [{"delta": {"content": "h\xc3\xa9\xe2\x80\xa8"}}]}\n\n
 
 
 class Origin(ThreadingHTTPServer):
-    """Counts requests; `bodies` are what they carried, `statuses` (if any) what the next ones get.
+    """Counts requests; `bodies` and `seen` (headers) are what they carried, `statuses` (if any) what the next ones get.
 
-    `canned` are replies by path: their headers and their body as sent.
+    `canned` are replies by path: their headers and their body as sent. Below `/away` it redirects to the URL `away`.
     """
 
     daemon_threads = True
@@ -26,8 +26,10 @@ class Origin(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bodies: list[bytes] = []
+        self.seen: list[dict[str, str]] = []
         self.statuses: list[int] = []
         self.canned: dict[str, tuple[dict[str, str], bytes]] = {}
+        self.away = ""
         self.numbers = itertools.count()
 
     @property
@@ -47,6 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("content-length") or 0)
         asked = self.rfile.read(length)
         self.server.bodies.append(asked)
+        self.server.seen.append({name.lower(): value for name, value in self.headers.items()})
         number = next(self.server.numbers)
         status = self.server.statuses.pop(0) if self.server.statuses else 200
         body = json.dumps({"number": number, "asked": asked.decode("utf-8", "replace")}).encode()
@@ -62,6 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/redirect"):
             status = 302
             headers["location"] = "/target"
+        elif self.path.startswith("/away"):
+            status = 307
+            headers["location"] = self.server.away
         elif self.path.startswith("/cut"):
             headers["content-encoding"] = "gzip"
             body = gzip.compress(body)[:-9]

@@ -500,6 +500,29 @@ async def test_redirects_are_followed_in_a_replay(library: str, server: Origin, 
     assert live[:2] == (200, server.url + "/target")
 
 
+@pytest.mark.parametrize("library", ["httpx2", "aiohttp", "requests"])
+async def test_a_key_never_reaches_the_host_of_a_redirect(library: str, server: Origin, tape: Tape) -> None:
+    """The libraries take it off when the host changes, and the recorder does not put it on again."""
+    headers, url = {"Authorization": "Bearer canary-of-the-wire"}, server.url + "/away"
+
+    with origin() as other, tape.open() as opened:
+        server.away = other.url + "/there"
+        if library == "requests":
+            requests.get(url, headers=headers)  # noqa: ASYNC210 - the test has nothing else to run
+        elif library == "httpx2":
+            async with httpx2.AsyncClient(follow_redirects=True) as client:
+                await client.get(url, headers=headers)
+        else:
+            async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as reply:
+                await reply.read()
+        recorded = len(opened.store)
+        first, second = server.seen, other.seen
+
+    assert (1, 1, 2) == (len(first), len(second), recorded)
+    assert "authorization" in first[0]
+    assert "authorization" not in second[0]
+
+
 # threads -------------------------------------------------------------------------------------------------
 
 
