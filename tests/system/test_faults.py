@@ -9,7 +9,6 @@ import pytest
 from llmbatch.cassette.store import Store
 from tests.support.fault_server import FaultServer
 from tests.support.project import Project, commits
-from tests.support.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -312,19 +311,6 @@ def test_a_build_server_replays_unless_it_is_told_to_record(project: Project, se
     assert (finished.code, told.code) == (1, 0), finished.err
     assert calls == 0
     assert "CI is set" in finished.err
-
-
-def test_a_second_run_names_the_first_and_an_offline_one_may_read(project: Project, server: FaultServer) -> None:
-    """One run writes a cassette at a time; it exits with 4 at once and costs nothing."""
-    project.write_samples(messages("[[delay=1.5]]"))
-    with project.start() as process:
-        until(lambda: server.truth()["in_flight"] == 2, process)
-        second = project.exp()
-        process.communicate(timeout=60)
-
-    assert second.code == 4, second.err
-    assert f"process {process.pid}" in second.err
-    assert (process.returncode, server.truth()["calls"]) == (0, 2)
 
 
 @pytest.mark.parametrize("folder", ["cassettes", "results"])
