@@ -1,49 +1,109 @@
-"""CPU of a recording and of its replay, for each case, start-up taken off. Prints one line a size.
+"""CPU and memory of a replay: for each case, start-up taken off. Prints one line a size.
 
-    python benchmarks/replay.py 1000 10000
+    python benchmarks/replay.py 1000 10000 100000
+    python benchmarks/replay.py --recorded 1000      # and what it costs to record, against a service on 127.0.0.1
 
-Needs the `test` extra. A deterministic service runs as a process of its own on 127.0.0.1 and is not counted. The times
-are the CPU times (user and system) of the `llmbatch exp` process, which are what can be compared on a shared machine.
+Needs the `test` extra; a million cases need 8 GB of disk in the folder for temporary files. The times are the CPU times
+(user and system) of the `llmbatch exp` process, the least of three, which are what can be compared on a shared
+machine; `limit` is what the same machine takes, in the same minute, for the template, the key, two parses and the
+validation of one case in a loop of their own. Peak memory is that of the process.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.support import SHORTEST, record_all, write_samples
 from tests.support.fault_server import FaultServer
 from tests.support.project import Project, commits
 
-ABOUT_A_KILOBYTE = "a commit message of a certain length that says what was changed, where, and why " * 12
+MODEL = "service/model-a"
+MAIN = "import sys; from llmbatch.cli import main; sys.exit(main())"
 
 
-def cpu_seconds(project: Project, *arguments: str) -> float:
-    """Return the CPU seconds of one `llmbatch exp`. Raises RuntimeError when it fails."""
-    before = os.times()
-    finished = project.exp("--model", "service/model-a", "--quiet", *arguments)
-    after = os.times()
-    if finished.code != 0:
-        raise RuntimeError(finished.err)
-    return (after.children_user - before.children_user) + (after.children_system - before.children_system)
+class Used(NamedTuple):
+    """What one process used."""
+
+    cpu_seconds: float
+    peak_megabytes: float
+
+
+def used_by(project: Project, *arguments: str) -> Used:
+    """Return what one `llmbatch exp` used. Raises RuntimeError when it fails."""
+    command = [sys.executable, "-c", MAIN, "exp", "experiments/study.py", "--model", MODEL, "--quiet", *arguments]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, cwd=project.root, env=environ, stdout=said, stderr=said)  # noqa: S603 - ours
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            said.seek(0)
+            raise RuntimeError(said.read().decode("utf-8", "replace"))
+    return Used(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def least(project: Project, *arguments: str, times: int = 3) -> Used:
+    """Return the least of several runs: the others were disturbed."""
+    runs = [used_by(project, *arguments) for _ in range(times)]
+    return Used(min(run.cpu_seconds for run in runs), max(run.peak_megabytes for run in runs))
+
+
+def limit_milliseconds(repeats: int = 3000) -> float:
+    """Return what one case takes without a harness."""
+    best = float("inf")
+    for _ in range(3):
+        started = time.process_time()
+        for _ in range(repeats):
+            SHORTEST()
+        best = min(best, time.process_time() - started)
+    return 1000 * best / repeats
+
+
+def recorded_milliseconds(size: int) -> float:
+    """Return the CPU of a live, recorded call, against a service of its own that is not counted."""
+    with tempfile.TemporaryDirectory() as folder, FaultServer() as server:
+        project = Project(Path(folder), server.base_url)
+        project.write_samples(commits(size, text="a commit message that says what was changed, and why " * 19))
+        whole = used_by(project)
+        start_up = least(project, "--limit", "1")
+    return 1000 * (whole.cpu_seconds - start_up.cpu_seconds) / size
 
 
 def main() -> None:
     """Measure each size named on the command line."""
-    sizes = [int(text) for text in sys.argv[1:]] or [1000, 10_000]
-    print(f"{'cases':>8} {'recorded ms/case':>17} {'replayed ms/case':>17} {'start-up s':>11}")
-    for size in sizes:
-        with tempfile.TemporaryDirectory() as folder, FaultServer() as server:
-            project = Project(Path(folder), server.base_url)
-            project.write_samples(commits(size, text=ABOUT_A_KILOBYTE))
-            recorded = cpu_seconds(project)
-            replayed = min(cpu_seconds(project, "--offline") for _ in range(3))
-            start_up = min(cpu_seconds(project, "--offline", "--limit", "1") for _ in range(3))
-        per_case = [1000 * (seconds - start_up) / size for seconds in (recorded, replayed)]
-        print(f"{size:>8,} {per_case[0]:>17.3f} {per_case[1]:>17.3f} {start_up:>11.2f}", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", type=int, default=[1000, 10_000])
+    parser.add_argument("--recorded", action="store_true", help="measure a recording of each size as well")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        smallest = Project(Path(folder), "http://127.0.0.1:9/v1")
+        write_samples(smallest, 1)
+        record_all(smallest, MODEL)
+        start_up = least(smallest, "--offline")
+    print(f"start-up with one case: {start_up.cpu_seconds:.2f} s, {start_up.peak_megabytes:.0f} MB")
+    print(f"{'cases':>10} {'ms/case':>8} {'limit':>7} {'cases/s':>8} {'peak MB':>8}")
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            project = Project(Path(folder), "http://127.0.0.1:9/v1")
+            write_samples(project, size)
+            record_all(project, MODEL)
+            replayed = least(project, "--offline", times=3 if size <= 100_000 else 1)
+        each = 1000 * (replayed.cpu_seconds - start_up.cpu_seconds) / size
+        limit = limit_milliseconds()
+        print(
+            f"{size:>10,} {each:>8.4f} {limit:>7.4f} {1000 / each:>8,.0f} {replayed.peak_megabytes:>8.0f}", flush=True
+        )
+        if options.recorded:
+            print(f"{'recorded':>10} {recorded_milliseconds(size):>8.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ The question of each case goes through the real `ask`, so that its key is the re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
+import zlib
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from typing import Any, Literal
 
 import orjson
+from pydantic import BaseModel, TypeAdapter
 
 from llmbatch.asking.asker import Asker, Asking, BoundAsk
 from llmbatch.call.values import Reply
@@ -108,3 +111,31 @@ def _completion(number: int, said: str) -> dict[str, Any]:
         "service_tier": "default",
         "system_fingerprint": "fp_0123456789",
     }
+
+
+class _Verdict(BaseModel):
+    reasoning_steps: list[str]
+    category: Literal["corrective", "adaptive", "perfective"]
+
+
+def _shortest() -> Callable[[], object]:
+    """Return a function that does for one case what no harness can leave out: fill in, key, check, parse, validate."""
+    validate = TypeAdapter(_Verdict).validator.validate_json
+    recorded = next(_replies()).body
+    response = orjson.dumps({"status": {"code": 200}, "body": {"string": recorded.decode()}})
+    sample = orjson.dumps({"id": "s", "message": "It says what was changed. " * 40, "label": LABELS[0]})
+    line = response + b"x" * 2000
+
+    def shortest() -> object:
+        text = f"Why was this commit made?\n\n{orjson.loads(sample)['message']}\n"
+        messages = [{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": text}]
+        body = orjson.dumps({"max_tokens": 500, "messages": messages, "model": "m", "temperature": 0.0})
+        blake2b(body, digest_size=16).digest()
+        zlib.crc32(line)
+        document = orjson.loads(orjson.loads(response)["body"]["string"])
+        return validate(document["choices"][0]["message"]["content"])
+
+    return shortest
+
+
+SHORTEST = _shortest()

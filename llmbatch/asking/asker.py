@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from llmbatch.asking.cost import cost_usd
-from llmbatch.asking.question import Arguments, Manner, Question, manner_of, read_arguments, word
+from llmbatch.asking.question import REQUEST_OPTIONS, Arguments, Manner, Question, manner_of, read_arguments, word
 from llmbatch.asking.reading import answer_of, unanswered
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.key import call_key
@@ -53,7 +53,7 @@ class Asker:
     resolve: Callable[[str], ResolvedModel]
     engine: Engine | None = None
     on_author_error: Callable[[AuthorError], None] = field(default=lambda error: None)
-    _manners: dict[object, Manner] = field(default_factory=dict)
+    _manners: dict[tuple[object, ...], tuple[object, Manner]] = field(default_factory=dict)
     _addresses: dict[int, tuple[ResolvedModel, Address]] = field(default_factory=dict)
 
     def prepare(self, positional: tuple[Any, ...], options: Mapping[str, Any], asking: Asking) -> Question:
@@ -87,17 +87,20 @@ class Asker:
 
     def _manner(self, arguments: Arguments, model: ResolvedModel) -> Manner:
         """Return how the question is put, kept for the next question that is put so."""
-        options = arguments.options
-        if not isinstance(arguments.shape, type) or not _SCALARS.issuperset(map(type, options.values())):
-            return manner_of(arguments, model, self._address(model))
-        # by identity, which is fast; what is kept holds the model. 1, 1.0 and True are equal and sent differently
-        key = (id(model), arguments.shape, *[(name, type(value), value) for name, value in options.items()])
-        manner = self._manners.get(key)
-        if manner is None:
+        shape, options = arguments.shape, arguments.options
+        key: tuple[object, ...] = (id(model), id(shape))  # both are held by what is kept
+        for name in REQUEST_OPTIONS if options else ():
+            if name in options:
+                value = options[name]
+                if type(value) not in _SCALARS:
+                    return manner_of(arguments, model, self._address(model))
+                key += (name, type(value), value)  # 1, 1.0 and True are equal, and are not sent alike
+        kept = self._manners.get(key)
+        if kept is None:
             if len(self._manners) >= _MANNERS_KEPT:
                 self._manners.clear()
-            manner = self._manners[key] = manner_of(arguments, model, self._address(model))
-        return manner
+            kept = self._manners[key] = (shape, manner_of(arguments, model, self._address(model)))
+        return kept[1]
 
     def _address(self, model: ResolvedModel) -> Address:
         known = self._addresses.get(id(model))
