@@ -21,7 +21,7 @@ def folder_of(text: str, *, may_be_new: bool = False) -> Path:
         named = experiment.root / "cassettes" / experiment.name
         if named.is_dir() or may_be_new:
             return named
-    if may_be_new and not named.suffix and not named.exists():
+    if may_be_new and named.suffix != ".py" and not named.exists():
         return named
     raise UsageError(
         f"there is no cassette at {named}",

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.incoming import Incoming, Unusable
@@ -358,3 +359,15 @@ def test_a_gzip_bomb_is_no_answer_and_takes_no_memory(tmp_path: Path, monkeypatc
         assert 0 == len(store)
     assert (0, "too_large") == (code, failure.kind)
     assert 16 << 20 > peak
+
+
+def test_without_libyaml_the_same_is_read_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyYAML's own parser stands in where the C library is missing."""
+    data = stock(good("a", '"\\u2028 caf\\xe9 \\U0001F600"'), good("b", "!!binary '/wA='"))
+    expected = read(data)
+    monkeypatch.setattr("llmbatch.cassette.upkeep.stock_yaml._PARSER", yaml.SafeLoader)
+
+    assert expected == read(data)
+    for hostile in ("!!python/name:os.system x", "&a x", "[" * 20_000, "{<<: {a: b}}"):
+        with pytest.raises(CassetteDamaged):
+            read(stock(good("a"), f"- request:\n    body: {hostile}\n"))
