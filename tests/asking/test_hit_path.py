@@ -20,6 +20,7 @@ from llmbatch.asking.reading import answer_of
 from llmbatch.call.key import call_key, canonical_body
 from llmbatch.call.values import Reply
 from llmbatch.cassette.address import Address
+from llmbatch.cassette.aliases import Aliases
 from llmbatch.cassette.case import CaseContext, current_case
 from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.scrub import Scrubber
@@ -105,7 +106,7 @@ def test_an_address_gives_the_digest_that_a_whole_request_has(messages: list[Any
         store = Store(Path(folder), secrets=[SECRET])
         whole = store.request("post", "HTTP://u:p@Host/v1?x=1&key=2", {"Content-Type": "application/json"}, body.wire)
     address = Address(
-        Scrubber(secrets=[SECRET]), "POST", "HTTP://u:p@Host/v1?x=1", {"content-type": "application/json"}
+        Scrubber(secrets=[SECRET]), Aliases(), "POST", "HTTP://u:p@Host/v1?x=1", {"content-type": "application/json"}
     )
 
     assert whole.digest == address.digest(body.wire, body.canonical)
