@@ -25,10 +25,9 @@ RECORD_CAP = 64 * 1024 * 1024
 
 PREFIX = b'- {"key":"'
 """What an interaction's line begins with; the 32 digits of its key follow."""
-_KEY = slice(10, 42)
 _AFTER_KEY = b'","generation":'
-_GENERATION = 57
-_GENERATION_DIGITS = 9  # as in the name of `generation-N.complete`
+_FRAME = re.compile(PREFIX.replace(b"{", rb"\{") + rb"([0-9a-f]{32})" + _AFTER_KEY + rb"([0-9]{1,9}),")
+_GENERATIONS = 10**9  # as in the name of `generation-N.complete`
 FIRST_GENERATION = _AFTER_KEY + b"0,"
 """What stands behind the key of a line of generation 0."""
 CRC_MARK = b" # crc32="
@@ -162,21 +161,15 @@ def _body_text(body: bytes | None) -> tuple[str | None, bool]:
 
 def frame(line: bytes) -> Frame:
     """Return key and generation, by position. Raises BadLineError; the checksum's value is not looked at."""
-    mark = line[-_SUFFIX : len(CRC_MARK) - _SUFFIX]
-    if line[:10] != PREFIX or line[42:_GENERATION] != _AFTER_KEY or mark != CRC_MARK or line[-1:] != b"\n":
-        raise BadLineError("it does not begin and end as a recorded line does")
-    digits = line[_GENERATION : line.find(b",", _GENERATION)]
-    if not digits.isdigit() or len(digits) > _GENERATION_DIGITS:
-        raise BadLineError("its generation is no number")
-    try:
-        return Frame(unhexlify(line[_KEY]), int(digits))
-    except ValueError as error:
-        raise BadLineError("its key is not 32 hexadecimal digits") from error
+    found = _FRAME.match(line)
+    if found is None or line[-_SUFFIX : len(CRC_MARK) - _SUFFIX] != CRC_MARK or line[-1:] != b"\n":
+        raise BadLineError("it does not begin and end as a line does (32 hexadecimal digits, generation, checksum)")
+    return Frame(unhexlify(found[1]), int(found[2]))
 
 
 def is_line_of(line: bytes, key: bytes) -> bool:
     """Whether the key that stands in a line is this one."""
-    return line.startswith(hexlify(key), _KEY.start)
+    return line.startswith(hexlify(key), len(PREFIX))
 
 
 def decode_reply(line: bytes) -> Reply:
@@ -211,7 +204,7 @@ def decode(line: bytes) -> Decoded:
         if len(key) != 16 or (kind is None) != (message is None) or (reply is None and kind is None):
             raise BadLineError("it has no whole key, or is neither an answer nor a failure")
         generation = _as(int, head["generation"])
-        if not 0 <= generation < 10**_GENERATION_DIGITS:
+        if not 0 <= generation < _GENERATIONS:
             raise BadLineError("its generation is no number")
         call = Call(request, _as(int, head["repeat"]), _as(int, head["ordinal"]), key)
         case, kind, message = (None if text is None else _as(str, text) for text in (case, kind, message))
@@ -250,15 +243,20 @@ def _reply(head: dict[str, Any], response: dict[str, Any], *, binary: bool) -> R
     body = _body_bytes(response["body"]["string"], binary=binary)
     if body is None:
         raise BadLineError("its body is null")
-    code, reason = _as(int, status["code"]), _as(str, status["message"])
-    if not 100 <= code <= 999:
+    code, reason, recorded_at, taken_us = status["code"], status["message"], head["recorded_at"], head["taken_us"]
+    # written out: this runs for every answer that is replayed
+    if type(code) is not int or not 100 <= code <= 999 or type(reason) is not str:
         raise BadLineError("its status is no HTTP status")
-    return Reply(code, reason, headers, body, _as(str, head["recorded_at"]), _as(int, head["taken_us"]))
+    if type(recorded_at) is not str or type(taken_us) is not int:
+        raise BadLineError("its times are no text and no number")
+    return Reply(code, reason, headers, body, recorded_at, taken_us)
 
 
 def _headers(value: dict[str, list[str]]) -> Headers:
     for values in value.values():
-        "".join(_as(list, values))  # raises TypeError unless all are texts
+        if type(values) is not list:
+            raise TypeError("a header has no list of values")
+        "".join(values)  # raises TypeError unless all are texts
     return {name: tuple(values) for name, values in value.items()}
 
 
@@ -272,7 +270,8 @@ def _as(kind: type[_T], value: Any) -> _T:
 def _body_bytes(text: str | None, *, binary: bool) -> bytes | None:
     if text is None:
         return None
-    _as(str, text)
+    if type(text) is not str:
+        raise TypeError("a body is no text")
     try:
         return base64.b64decode(text, validate=True) if binary else text.encode()
     except binascii.Error as error:
