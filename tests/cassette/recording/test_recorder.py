@@ -50,7 +50,7 @@ class Seen(NamedTuple):
 
 
 def _httpx2(url: str, body: bytes) -> Seen:
-    with httpx2.Client() as client:
+    with httpx2.Client(timeout=60) as client:  # many threads on a busy machine
         reply = client.post(url, content=body)
         return Seen(reply.status_code, reply.reason_phrase, dict(reply.headers), reply.content, [*reply.cookies])
 
@@ -564,11 +564,11 @@ def test_of_threads_with_several_libraries_and_a_loop_beside_no_request_is_lost(
 
     with tape.open() as opened:
         with ThreadPoolExecutor(65) as pool:
-            beside = pool.submit(lambda: asyncio.run(ask_beside(range(100))))
-            bodies = list(pool.map(ask, range(400))) + beside.result()
+            beside = pool.submit(lambda: asyncio.run(ask_beside(range(60))))
+            bodies = list(pool.map(ask, range(240))) + beside.result()
         recorded = len(opened.store)
 
-    assert 500 == recorded == len(server.bodies) == len(set(bodies))
+    assert 300 == recorded == len(server.bodies) == len(set(bodies))
 
 
 def test_a_thread_without_the_context_is_recorded_under_no_case(server: Origin, tape: Tape) -> None:
