@@ -6,12 +6,12 @@ left in it is thrown away by the next one for the same target.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from llmbatch.cassette.disk import disk_error, sync_folder
 from llmbatch.cassette.lock import Lock
 from llmbatch.errors import DiskError, LlmbatchError, UsageError
 
@@ -57,23 +57,12 @@ def appearing(target: Path, sources: Sequence[Path] = ()) -> Iterator[Path]:
             workshop.rmdir()
 
 
-def sync_folder(folder: Path) -> None:
-    """Sync the names in a folder to the disk, where the system can. Raises OSError."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _check_apart(target: Path, sources: Sequence[Path]) -> None:
     place = target.resolve()
     for source in sources:
         if place == source.resolve() or source.resolve() in place.parents:
             raise UsageError(
-                f"{target.name} is the cassette {source}, or lies inside of it",
+                f"{target} is the cassette {source}, or lies inside of it",
                 fix="name another folder with --into; once it is there, the old one can be moved away",
             )
 
@@ -107,8 +96,9 @@ def _remove(folder: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> DiskError:
-    return DiskError(
-        f"the new folder cannot be written: {error.strerror or error}",
-        file=str(path),
+    return disk_error(
+        "the new folder cannot be written",
+        path,
+        error,
         fix="free space there or choose another place with --into; the sources are as they were",
     )

@@ -128,7 +128,7 @@ def test_killed_at_any_point_every_line_is_in_one_of_the_two_folders(tmp_path: P
         prune(folder, wanted, aside=again)
 
         assert before == set(lines_in(folder, aside, again))
-        assert [] == list(folder.glob("*.pruning"))
+        assert [] == list(folder.glob(".*.unfinished"))
         with Store(folder) as store:
             assert 3 == len(store)
         if not killed:
@@ -151,7 +151,8 @@ def kill_at(point: int, work: Callable[[], None]) -> bool:
         return step
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", dying(os.fsync))
+        for name in ("write", "fsync"):
+            patch.setattr(os, name, dying(getattr(os, name)))
         for name in ("replace", "rename", "unlink", "mkdir", "touch", "open"):
             patch.setattr(Path, name, dying(getattr(Path, name)))
         try:
