@@ -17,11 +17,9 @@ from functools import cmp_to_key
 from itertools import groupby
 from operator import itemgetter
 
-import orjson
-
-from llmbatch.call.values import Request
 from llmbatch.cassette.line import decode
 from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata
+from llmbatch.cassette.upkeep.addressee import model_of
 from llmbatch.cassette.upkeep.gathering import RANK, Gathered, set_aside
 
 
@@ -67,16 +65,6 @@ def arrange(lines: Gathered, on_conflict: Callable[[Conflict], None]) -> Arrange
     return arranged
 
 
-def model_of(request: Request) -> str | None:
-    """Return the member `model` of a JSON body."""
-    try:
-        body = orjson.loads(request.body or b"")
-    except ValueError:
-        return None
-    model = body.get("model") if isinstance(body, dict) else None
-    return model if isinstance(model, str) else None
-
-
 def _winners(lines: Gathered, arranged: Arranged, on_conflict: Callable[[Conflict], None]) -> Iterator[bytes]:
     """Yield the entries of the answers that stay; the others are added to the failures."""
     winner = b""
@@ -94,7 +82,7 @@ def _winners(lines: Gathered, arranged: Arranged, on_conflict: Callable[[Conflic
             arranged.conflicts += 1
             call = loser.call
             places = lines.where(winner), lines.where(entry)
-            on_conflict(Conflict(call.key.hex(), loser.case, model_of(call.request), *places))
+            on_conflict(Conflict(call.key.hex(), loser.case, model_of(call.request.body), *places))
 
 
 def _distinct(lines: Gathered, entries: list[bytes], arranged: Arranged) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llmbatch.call.failure import Failure
 from llmbatch.call.values import Interaction, RecordedFailure
 from llmbatch.cassette.store import Store
-from llmbatch.parse.body import load_body
+from llmbatch.cassette.upkeep.addressee import model_of
 from llmbatch.parse.completion import Usage, read_completion, usage_of
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _row(found: _FOUND) -> dict[str, Any]:
     row["repeat"], row["ordinal"] = _int64(call.repeat), _int64(call.ordinal)
     row["method"], row["url"] = call.request.method, call.request.url
     row["request_body"] = _text(call.request.body)
-    row["model"] = _requested_model(call.request.body)
+    row["model"] = model_of(call.request.body)
     if isinstance(found, RecordedFailure):
         row["kind"], row["message"] = found.kind, found.message
     else:
@@ -159,9 +159,7 @@ def _answer(body: bytes, content_type: str | None) -> dict[str, Any]:
     """Return what a reply of a model says; embeddings and the like have their model and tokens only."""
     completion = read_completion(body, content_type)
     if isinstance(completion, Failure):
-        document = load_body(body)
-        model = document.get("model") if isinstance(document, dict) else None
-        return {"model_returned": model if isinstance(model, str) else None, **_tokens(usage_of(body))}
+        return {"model_returned": model_of(body), **_tokens(usage_of(body))}
     told = {"model_returned": completion.served_model, "finish_reason": completion.finish_reason}
     return {"text": completion.text, **told, **_tokens(completion.usage)}
 
@@ -170,12 +168,6 @@ def _tokens(usage: Usage | None) -> dict[str, int | None]:
     if usage is None:
         return {}
     return {"tokens_in": _int64(usage.tokens_in), "tokens_out": _int64(usage.tokens_out)}
-
-
-def _requested_model(body: bytes | None) -> str | None:
-    document = load_body(body) if body is not None and body[:1] == b"{" else None
-    model = document.get("model") if isinstance(document, dict) else None
-    return model if isinstance(model, str) else None
 
 
 def _text(body: bytes | None) -> str | None:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import orjson
 
 from llmbatch.call.values import Headers, Interaction, RecordedFailure, Reply
+from llmbatch.cassette.line import typed
 from llmbatch.cassette.upkeep.incoming import Incoming, Unusable, capped_lines
 
-_T = TypeVar("_T")
 _MOST = 2**53
 """Counts are below this, which every reader of JSON keeps exact."""
 
@@ -88,49 +88,43 @@ def _incoming(number: int, value: dict[str, Any]) -> Incoming:
     request, response = value["request"], value["response"]
     reply = None
     if response is not None:
-        status, reason = _as(int, response["status"]), _as(str, response["reason"])
+        status, reason = typed(int, response["status"]), typed(str, response["reason"])
         if not 100 <= status <= 999:
             raise ValueError("its status is no HTTP status")
-        recorded_at, taken_us = _as(str, value["recorded_at"]), _count(value["taken_us"])
+        recorded_at, taken_us = typed(str, value["recorded_at"]), _count(value["taken_us"])
         body = _body_of(response) or b""
         reply = Reply(status, reason, _headers_of(response), body, recorded_at, taken_us)
-    failure = (_as(str, value["kind"]), _as(str, value["message"])) if "kind" in value else None
+    failure = (typed(str, value["kind"]), typed(str, value["message"])) if "kind" in value else None
     if reply is None and failure is None:
         raise ValueError("it has no response")
     return Incoming(
         number,
-        _as(str, request["method"]),
-        _as(str, request["url"]),
+        typed(str, request["method"]),
+        typed(str, request["url"]),
         _headers_of(request),
         _body_of(request),
         reply,
         failure,
-        None if value["case"] is None else _as(str, value["case"]),
+        None if value["case"] is None else typed(str, value["case"]),
         (_count(value["repeat"]), _count(value["ordinal"])),
         bytes.fromhex(value["key"]),
     )
 
 
 def _headers_of(message: Mapping[str, Any]) -> Headers:
-    headers = _as(dict, message["headers"])
-    return {name.lower(): tuple(_as(str, value) for value in _as(list, values)) for name, values in headers.items()}
+    headers = typed(dict, message["headers"])
+    return {name.lower(): tuple(typed(str, value) for value in typed(list, values)) for name, values in headers.items()}
 
 
 def _body_of(message: Mapping[str, Any]) -> bytes | None:
     if "text" in message:
-        return _as(str, message["text"]).encode()
+        return typed(str, message["text"]).encode()
     if "base64" in message:
-        return base64.b64decode(_as(str, message["base64"]), validate=True)
+        return base64.b64decode(typed(str, message["base64"]), validate=True)
     return orjson.dumps(message["json"]) if "json" in message else None
 
 
 def _count(value: Any) -> int:
-    if not 0 <= _as(int, value) < _MOST:
+    if not 0 <= typed(int, value) < _MOST:
         raise ValueError("a count is out of range")
     return int(value)
-
-
-def _as(kind: type[_T], value: Any) -> _T:
-    if type(value) is not kind:
-        raise TypeError(f"{kind.__name__} expected, found {type(value).__name__}")
-    return value

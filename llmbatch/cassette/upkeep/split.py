@@ -15,8 +15,9 @@ from typing import Literal
 
 from llmbatch.cassette.line import Decoded, decode
 from llmbatch.cassette.segment import Metadata, header_bytes
+from llmbatch.cassette.upkeep.addressee import endpoint_of, model_of
 from llmbatch.cassette.upkeep.appearing import appearing
-from llmbatch.cassette.upkeep.arranging import Conflict, Shelf, arrange, model_of
+from llmbatch.cassette.upkeep.arranging import Conflict, Shelf, arrange
 from llmbatch.cassette.upkeep.gathering import Gathered
 from llmbatch.cassette.upkeep.generations import complete_of_all
 from llmbatch.cassette.upkeep.merge import Summary, summary_of
@@ -28,7 +29,6 @@ By = Literal["model", "endpoint", "task"]
 NOTHING = "_none"
 """The part of lines that have no model, no endpoint or no case."""
 
-_HOST = re.compile(r"[^/?#]*//([^/?#]*)")
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}(?<!\.)")
 _UNSAFE = re.compile(r"[^a-z0-9-]+")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -74,15 +74,12 @@ def value_of(found: Decoded, metadata: Metadata, by: By) -> str:
     """Return the model, the endpoint's name (or its host, where no name is recorded) or the task of a line."""
     match by:
         case "model":
-            return model_of(found.call.request) or ""
+            return model_of(found.call.request.body) or ""
         case "task":
             return re.split(r"\[|::", found.case or "", maxsplit=1)[0]
         case "endpoint":
-            url = found.call.request.url
-            bases = {str(base).rstrip("/"): name for name, base in metadata.endpoints.items()}
-            within = [base for base in bases if f"{url}/".startswith(f"{base}/")]
-            host = _HOST.match(url)
-            return bases[max(within, key=len)] if within else host[1] if host else ""
+            name, base_url = endpoint_of(found.call.request.url, metadata)
+            return name or base_url.partition("//")[2]
 
 
 def folder_name(value: str) -> str:

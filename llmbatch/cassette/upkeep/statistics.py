@@ -5,26 +5,22 @@ What a body means is not known here: the reader of tokens and costs is given.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
-
-import orjson
 
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.line import Decoded
-from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata, complete_generations_of, segments_of
+from llmbatch.cassette.segment import FAILURES, SEGMENT, complete_generations_of, segments_of
 from llmbatch.cassette.store import Store
+from llmbatch.cassette.upkeep.addressee import endpoint_of, model_of
 from llmbatch.cassette.upkeep.walk import RecordedLine, decoded, lines_of, title_of
 
 MOST_NAMES = 10_000
 """Models, variants and the like are counted by name up to here; the rest together."""
 OTHERS = "(others)"
-_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 class Spent(NamedTuple):
@@ -134,31 +130,11 @@ def _add(found: Statistics, line: RecordedLine, whole: Decoded, read_spent: Read
     name, base_url = endpoint_of(request.url, line.metadata)
     endpoint = f"{name} {base_url}" if name else base_url
     _count(found.endpoints, endpoint, OTHERS)
-    asked = _model_of(request.body)
+    asked = model_of(request.body) or "-"
     spent = read_spent(reply, line.metadata.prices.get(f"{name}/{asked}"))
-    model = ModelName(name or base_url, asked, _model_of(reply.body))
+    model = ModelName(name or base_url, asked, model_of(reply.body) or "-")
     _used(found.models, model, ModelName(OTHERS, OTHERS, OTHERS)).add(spent)
     _used(found.variants, title_of(whole.case), OTHERS).add(spent)
-
-
-def endpoint_of(url: str, metadata: Metadata) -> tuple[str, str]:
-    """Return the name and the base URL that a request went to; no name, and scheme and host, where none fits."""
-    for name, base_url in metadata.endpoints.items():
-        if url == base_url or url.startswith(base_url.rstrip("/") + "/"):
-            return name, base_url
-    parts = urlsplit(url)
-    return "", f"{parts.scheme}://{parts.netloc}"
-
-
-def _model_of(body: bytes | None) -> str:
-    """Return the member `model` of a body; of a stream, of its first event that has one."""
-    try:
-        document = orjson.loads(body or b"")
-        model = document.get("model") if isinstance(document, dict) else None
-    except ValueError:
-        found = _MODEL.search(body or b"")
-        model = orjson.loads(found[1]) if found else None
-    return model if isinstance(model, str) and model else "-"
 
 
 K = TypeVar("K")
