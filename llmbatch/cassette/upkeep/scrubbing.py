@@ -73,7 +73,8 @@ class Scrubbing:
                 return [plain(inner) for inner in value]
             return self._text(scrub, value) if isinstance(value, str) else value
 
-        return replace(metadata, endpoints=plain(metadata.endpoints), prices=plain(metadata.prices))
+        named = {name: plain(getattr(metadata, name)) for name in ("endpoints", "prices", "models")}
+        return replace(metadata, **named)
 
     def _scrubber(self, headers: Headers) -> Scrubber:
         names = tuple(headers)
