@@ -76,6 +76,14 @@ class Scrubbing:
         named = {name: plain(getattr(metadata, name)) for name in ("endpoints", "prices", "models")}
         return replace(metadata, **named)
 
+    def aliases(self, payload: bytes) -> None:
+        """Raise UsageError where an alias holds a secret: what is left of an address would be another one."""
+        if self._text(self._scrubber({}), payload.decode()) != payload.decode():
+            raise UsageError(
+                "an alias of this cassette holds what is to be taken out",
+                fix="take the alias back first: `llmbatch cassette alias CASSETTE --base-url URL --remove`",
+            )
+
     def _scrubber(self, headers: Headers) -> Scrubber:
         names = tuple(headers)
         if names not in self._scrubbers:
