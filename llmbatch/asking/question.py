@@ -82,10 +82,10 @@ def read_arguments(positional: tuple[Any, ...], options: Mapping[str, Any]) -> A
 
 
 def _is_prompt(value: object) -> bool:
-    if isinstance(value, str | Path):
-        return True
-    if isinstance(value, type):  # a shape; asked apart because it is the most frequent
+    if isinstance(value, type):  # a shape: it and a text are the most frequent, and told without an ABC
         return False
+    if isinstance(value, (str, Path)):
+        return True
     return isinstance(value, Sequence) and all(isinstance(turn, Mapping) for turn in value)
 
 

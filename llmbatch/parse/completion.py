@@ -79,21 +79,19 @@ def _completion(document: Mapping[str, Any], choice: Mapping[str, Any], message:
         reasoning = reasoning or thought
     if not tool_calls and type(get("function_call")) is dict:
         tool_calls = [{"type": "function", "function": message["function_call"]}]
+    finish_reason, model = choice.get("finish_reason"), document.get("model")
+    fingerprint, usage = document.get("system_fingerprint"), document.get("usage")
     return Completion(
-        _text(text),
-        _text(choice.get("finish_reason")),
-        _text(refusal) or None,
+        text if type(text) is str else None,
+        finish_reason if type(finish_reason) is str else None,
+        refusal if refusal and type(refusal) is str else None,
         tool_calls if tool_calls and type(tool_calls) is list else None,
-        _text(reasoning),
-        _text(document.get("model")),
-        _text(document.get("system_fingerprint")),
-        _usage(document.get("usage")),
+        reasoning if type(reasoning) is str else None,
+        model if type(model) is str else None,
+        fingerprint if type(fingerprint) is str else None,
+        _usage(usage),
         message,
     )
-
-
-def _text(value: object) -> str | None:
-    return value if type(value) is str else None
 
 
 def _joined_parts(parts: list[Any]) -> tuple[str | None, str | None]:

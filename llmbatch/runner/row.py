@@ -129,12 +129,12 @@ def _measured(
 ) -> Mapping[str, Any]:
     if not replies:
         return _UNMEASURED if cost_usd is None else {**_UNMEASURED, "llmbatch_cost_usd": cost_usd}
-    counted = _tokens(replies, answers)
+    tokens_in, tokens_out = _tokens(replies, answers)
     # the latest by its own clock: the order in which gathered asks ended is not the replay's
     last = replies[0] if len(replies) == 1 else max(replies, key=lambda reply: reply.recorded_at)
     return {
-        "llmbatch_tokens_in": sum(tokens_in for tokens_in, _ in counted) if counted else None,
-        "llmbatch_tokens_out": sum(tokens_out for _, tokens_out in counted) if counted else None,
+        "llmbatch_tokens_in": tokens_in,
+        "llmbatch_tokens_out": tokens_out,
         "llmbatch_cost_usd": cost_usd,
         "llmbatch_asks": len(replies),
         "llmbatch_request_id": last.header("x-request-id"),
@@ -143,17 +143,24 @@ def _measured(
     }
 
 
-def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> list[tuple[int, int]]:
-    """Return tokens in and out of each reply that has a count; those that an answer came of are read already."""
+def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> tuple[int, int] | tuple[None, None]:
+    """Return the sums of tokens in and out over the replies that have a count.
+
+    The counts of replies that became answers are read already.
+    """
     read = {id(answer.reply): answer.tokens for answer in answers if answer is not None and answer.tokens}
-    counted = []
+    tokens_in = tokens_out = counted = 0
     for reply in replies:
         tokens = read.get(id(reply))
-        if tokens is not None:
-            counted.append((tokens["in"], tokens["out"]))
-        elif (usage := usage_of(reply.body)) is not None:
-            counted.append((usage.tokens_in, usage.tokens_out))
-    return counted
+        if tokens is None:
+            usage = usage_of(reply.body)
+            if usage is None:
+                continue
+            tokens = {"in": usage.tokens_in, "out": usage.tokens_out}
+        counted += 1
+        tokens_in += tokens["in"]
+        tokens_out += tokens["out"]
+    return (tokens_in, tokens_out) if counted else (None, None)
 
 
 _UNMEASURED: Mapping[str, Any] = {

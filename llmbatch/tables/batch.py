@@ -176,7 +176,7 @@ def _stored(name: str, kind: type, cells: Sequence[Any], scrub: Scrub | None) ->
 def _fit(numbers: Sequence[int | None]) -> bool:
     """Tell whether 64 bits hold all of them."""
     try:
-        array("q", (number for number in numbers if number is not None))
+        array("q", [number for number in numbers if number is not None])
     except OverflowError:
         return False
     return True

@@ -47,21 +47,31 @@ def test_a_cut_tail_is_reported_by_file_and_bytes(tmp_path: Path, caplog: pytest
     assert f"{tmp_path / SEGMENT}: cut off 14 bytes" in record.getMessage()
 
 
-def test_a_changed_answer_is_named_when_it_is_looked_up(tmp_path: Path) -> None:
-    """With the file and the offset of its line; other lines are served on."""
+def test_a_changed_line_is_named_at_open(tmp_path: Path) -> None:
+    """With the file, the offset and the key: were it looked up, it might be a miss, and be paid for again."""
     whole = fill(tmp_path, 3)
     path = put(tmp_path, whole.replace(b'"string":"r1"', b'"string":"r9"'))
     offset = [at for at in range(len(whole)) if whole.startswith(b"- {", at)][1]
+    key = whole[offset + 10 : offset + 42].decode()
+
+    with pytest.raises(CassetteDamaged, match=f"checksum does not match; its key reads {key}") as caught:
+        Store(tmp_path).open()
+    assert (str(path), str(offset)) == (caught.value.details["file"], caught.value.details["offset"])
+    assert [f"offset {offset}" in problem for problem in Store(tmp_path).verify()] == [True]
+
+
+def test_an_answer_that_is_changed_after_opening_is_named_when_it_is_looked_up(tmp_path: Path) -> None:
+    """What stands in the index is no proof; other lines are served on."""
+    whole = fill(tmp_path, 3)
     with Store(tmp_path) as store:
         good, bad = call_of(store, 0).key, call_of(store, 1).key
+        put(tmp_path, whole.replace(b'"string":"r1"', b'"string":"r9"'))
 
         assert store.find(good) is not None
-        with pytest.raises(CassetteDamaged, match="checksum") as caught:
+        with pytest.raises(CassetteDamaged, match="checksum"):
             store.find(bad)
-        assert (str(path), str(offset)) == (caught.value.details["file"], caught.value.details["offset"])
         with pytest.raises(CassetteDamaged, match="checksum"):
             list(store)
-        assert [f"offset {offset}" in problem for problem in store.verify()] == [True]
 
 
 @pytest.mark.parametrize(

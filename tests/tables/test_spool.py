@@ -213,7 +213,7 @@ with Spool(Path(sys.argv[1])) as spool:
 
 
 def test_the_parquet_file_is_the_same_bytes_for_any_completion_order(tmp_path: Path) -> None:
-    """Shuffled completion, 20,000 rows in two row groups, lists, nulls and NaN."""
+    """Shuffled completion, 20,000 rows in several row groups, lists, nulls and NaN."""
     rows: list[Row] = [
         {
             "id": f"s{i}",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 import orjson
 
 from llmbatch.cassette.segment import Metadata
 
+_ORIGIN = re.compile(r"[^/?#]*//[^/?#]*")
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
@@ -25,8 +25,8 @@ def endpoint_of(url: str, metadata: Metadata) -> tuple[str, str]:
     if within:
         base_url, name = max(within, key=lambda pair: len(pair[0]))
         return name, base_url
-    parts = urlsplit(url)
-    return "", f"{parts.scheme}://{parts.netloc}"
+    origin = _ORIGIN.match(url)  # a stranger's address may be none that urlsplit takes
+    return "", origin[0] if origin else url
 
 
 def model_of(body: bytes | None) -> str | None:

@@ -52,6 +52,9 @@ class Rewriting(Protocol):
     def metadata(self, metadata: Metadata) -> Metadata:
         """Return the metadata to write."""
 
+    def aliases(self, payload: bytes) -> None:
+        """Look at the aliases to write. Raises UsageError where they cannot stay as they are."""
+
     def gathered(self, before: Decoded, after: Decoded) -> None:
         """Take note of a line; called once for each."""
 

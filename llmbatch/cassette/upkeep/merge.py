@@ -12,6 +12,7 @@ from pathlib import Path
 
 from llmbatch.cassette.segment import FAILURES
 from llmbatch.cassette.store import Store
+from llmbatch.cassette.upkeep.alias import merge_aliases
 from llmbatch.cassette.upkeep.appearing import appearing
 from llmbatch.cassette.upkeep.arranging import Conflict, arrange
 from llmbatch.cassette.upkeep.gathering import Gathered, Rewriting
@@ -56,15 +57,20 @@ def merge(
     """Make `target` the canonical cassette of all lines of the sources, and say what it came to.
 
     `on_conflict` is told of each answer that does not stay and differs from the one that does. Raises UsageError
-    when the target is there, or when generations disagree; CassetteDamaged, CassetteLocked and DiskError.
+    when the target is there, or when generations or aliases disagree; CassetteDamaged, CassetteLocked and DiskError.
     """
     with appearing(target, sources) as folder, closing(Gathered(rewriting)) as lines:
         for source in dict.fromkeys(sources):
             lines.add(source)
         before = [(source, summary_of(source)) for source in lines.complete]
         complete = complete_of_all(lines.complete, lines.generations)
+        aliases = merge_aliases(list(lines.complete))
+        if rewriting is not None:
+            rewriting.aliases(aliases)
         arranged = arrange(lines, on_conflict)
-        files = write_cassette(folder, arranged.shelves, complete, lines.read, segment_bytes=segment_bytes)
+        files = write_cassette(
+            folder, arranged.shelves, complete, lines.read, aliases=aliases, segment_bytes=segment_bytes
+        )
         failures = sum(len(shelf.entries) for shelf in arranged.shelves if shelf.kind == FAILURES)
         arranged.shelves.clear()  # the digest has need of an index of its own
         counts = arranged.repeated, arranged.set_aside, arranged.conflicts

@@ -73,7 +73,16 @@ class Scrubbing:
                 return [plain(inner) for inner in value]
             return self._text(scrub, value) if isinstance(value, str) else value
 
-        return replace(metadata, endpoints=plain(metadata.endpoints), prices=plain(metadata.prices))
+        named = {name: plain(getattr(metadata, name)) for name in ("endpoints", "prices", "models")}
+        return replace(metadata, **named)
+
+    def aliases(self, payload: bytes) -> None:
+        """Raise UsageError where an alias holds a secret: what is left of an address would be another one."""
+        if self._text(self._scrubber({}), payload.decode()) != payload.decode():
+            raise UsageError(
+                "an alias of this cassette holds what is to be taken out",
+                fix="take the alias back first: `llmbatch cassette alias CASSETTE --base-url URL --remove`",
+            )
 
     def _scrubber(self, headers: Headers) -> Scrubber:
         names = tuple(headers)

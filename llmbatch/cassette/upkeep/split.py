@@ -16,6 +16,7 @@ from typing import Literal
 from llmbatch.cassette.line import Decoded, decode
 from llmbatch.cassette.segment import Metadata, header_bytes
 from llmbatch.cassette.upkeep.addressee import endpoint_of, model_of
+from llmbatch.cassette.upkeep.alias import merge_aliases
 from llmbatch.cassette.upkeep.appearing import appearing
 from llmbatch.cassette.upkeep.arranging import Conflict, Shelf, arrange
 from llmbatch.cassette.upkeep.gathering import Gathered
@@ -59,13 +60,14 @@ def split(
     with appearing(target, [source]) as folder, closing(Gathered()) as lines:
         lines.add(source)
         complete = complete_of_all(lines.complete, lines.generations)
+        aliases = merge_aliases([source])
         shelves = arrange(lines, on_conflict).shelves
         parts = _by_size(lines, shelves, max_bytes, segment_bytes) if by is None else _by_value(lines, shelves, by)
         found = []
         for name, cut in sorted(parts.items()):
             place = folder / name
             place.mkdir()
-            write_cassette(place, cut, complete, lines.read, segment_bytes=segment_bytes)
+            write_cassette(place, cut, complete, lines.read, aliases=aliases, segment_bytes=segment_bytes)
             found.append(Part(name, summary_of(place)))
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from llmbatch.cassette.aliases import ALIASES_FILE
 from llmbatch.cassette.segment import FAILURES, SEGMENT, SegmentName, header_bytes
 from llmbatch.cassette.upkeep.arranging import Shelf
 from llmbatch.cassette.upkeep.synced import SyncedFile
@@ -19,9 +20,10 @@ def write_cassette(
     complete: Iterable[int],
     read: Callable[[bytes], bytes],
     *,
+    aliases: bytes = b"",
     segment_bytes: int = SEGMENT_BYTES,
 ) -> int:
-    """Write the files of an empty folder, each synced, and return their number. Raises DiskError."""
+    """Write the files of an empty folder, each synced, and return how many hold lines. Raises DiskError."""
     numbers = {SEGMENT: 0, FAILURES: 0}
     for shelf in shelves:
         header = header_bytes(shelf.metadata)
@@ -41,4 +43,8 @@ def write_cassette(
                 file.close()
     for generation in sorted(complete):
         SyncedFile(folder / f"generation-{generation}.complete").close()
+    if aliases:
+        file = SyncedFile(folder / ALIASES_FILE)
+        file.write(aliases)
+        file.close()
     return sum(numbers.values())

@@ -45,7 +45,9 @@ def test_a_secret_is_gone_from_every_member_in_every_form(tmp_path: Path) -> Non
     nested = json.dumps({"echo": json.dumps({"deep": SECRET})}).encode()
     basic = base64.b64encode(f"user:{SECRET}".encode())
     metadata = Metadata(
-        endpoints={SECRET: f"https://h/{quote(SECRET, safe='')}"}, prices={f"a/{SECRET}": {"x": "0.15"}}
+        endpoints={SECRET: f"https://h/{quote(SECRET, safe='')}"},
+        prices={f"a/{SECRET}": {"x": "0.15"}},
+        models={f"a/{SECRET}": SECRET},
     )
     with Store(source, record_mode="new_episodes", metadata=metadata, key_headers=["x-team"]) as store:
         request = store.request(
