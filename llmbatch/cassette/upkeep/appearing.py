@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmbatch.cassette.disk import disk_error, sync_folder
-from llmbatch.cassette.lock import Lock
+from llmbatch.cassette.lock import LOCK_FILE, Lock
 from llmbatch.errors import DiskError, LlmbatchError, UsageError
 
 
@@ -41,7 +41,7 @@ def appearing(target: Path, sources: Sequence[Path] = ()) -> Iterator[Path]:
             workshop.rmdir()  # not while another process has its lock in there
         raise
     try:
-        _remove(making)
+        _clear(workshop)
         _check_free(target)
         try:
             making.mkdir()
@@ -51,7 +51,7 @@ def appearing(target: Path, sources: Sequence[Path] = ()) -> Iterator[Path]:
         _put_in_place(making, target)
     finally:
         with suppress(OSError):
-            _remove(making)
+            _clear(workshop)
         lock.release()
         with suppress(OSError):
             workshop.rmdir()
@@ -88,11 +88,13 @@ def _put_in_place(making: Path, target: Path) -> None:
         raise _unwritable(target, error) from error
 
 
-def _remove(folder: Path) -> None:
-    if folder.is_symlink():
-        folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder)
+def _clear(workshop: Path) -> None:
+    """Throw away all but the lock: this folder's maker is the only one who has business here."""
+    for left in workshop.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        elif left.name != LOCK_FILE:
+            left.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, error: OSError) -> DiskError:
