@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmbatch.cli.cassette.place import CASSETTE_HELP, folder_of
 from llmbatch.errors import ExitCode, UsageError
+from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 
@@ -30,5 +31,5 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{target} does not say in which format", fix="add --format vcr, jsonl or parquet")
     with Store(folder_of(options.cassette)) as store:
         number = export(store, target, form, failures=options.failures, force=options.force)
-    print(safe(f"wrote {target}: {number:,} interactions"))
+    print(safe(f"wrote {target}: {counted(number, 'interaction')}"))
     return ExitCode.FINE

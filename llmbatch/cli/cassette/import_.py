@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from llmbatch.cli.cassette.place import CASSETTE_HELP, folder_of
 from llmbatch.errors import ExitCode, UsageError
+from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 if TYPE_CHECKING:
@@ -54,14 +55,11 @@ def run(options: argparse.Namespace) -> int:
                 skipped.file = path.name
                 importer.take(_read(path, form, requests))
         finally:
-            counts = importer.counts
-            print(
-                safe(
-                    f"{folder}: {counts.interactions:,} interactions and {counts.failures:,} failed attempts imported, "
-                    f"{counts.duplicates:,} duplicates, {counts.skipped:,} skipped"
-                )
-            )
             skipped.print_rest()
+            counts = importer.counts
+            new = f"{counted(counts.interactions, 'interaction')} and {counted(counts.failures, 'failed attempt')}"
+            there = f"{counted(counts.duplicates, 'duplicate')}, {counts.skipped:,} skipped"
+            print(safe(f"{folder}: {new} imported, {there}"))
     return ExitCode.NO_ANSWER if counts.skipped else ExitCode.FINE
 
 
@@ -118,4 +116,4 @@ class _Skipped:
     def print_rest(self) -> None:
         """Say how many were not printed."""
         if self._number > _SHOWN:
-            print(f"and {self._number - _SHOWN:,} more")
+            print(f"and {self._number - _SHOWN:,} more skipped")

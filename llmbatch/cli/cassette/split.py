@@ -6,9 +6,10 @@ import argparse
 import re
 from pathlib import Path
 
-from llmbatch.cli.cassette.outcome import counted, print_conflict, summary_text
+from llmbatch.cli.cassette.outcome import print_conflict, summary_text
 from llmbatch.cli.cassette.place import CASSETTE_HELP, folder_of
 from llmbatch.errors import ExitCode, UsageError
+from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     parts = split(folder_of(options.cassette), target, print_conflict, by=options.by, max_bytes=max_bytes)
     for part in parts:
         print(safe(f"{target / part.name}: {summary_text(part.summary)}"))
-    print(safe(f"{counted(len(parts), 'part', 'parts')} in {target}; llmbatch cassette merge makes one of them again"))
+    print(safe(f"{counted(len(parts), 'part')} in {target}; llmbatch cassette merge makes one of them again"))
     return ExitCode.FINE
 
 

@@ -148,7 +148,7 @@ def test_what_answered_nothing_is_no_answer(tmp_path: Path, capsys: pytest.Captu
     stock = stock_file(tmp_path / "old.yaml", (ASKED, busy), (ASKED, date), (other, wrong))
 
     assert 0 == main(["cassette", "import", str(stock), "--into", str(tmp_path / "new")])
-    assert "2 interactions and 1 failed attempts imported, 0 duplicates, 0 skipped" in capsys.readouterr().out
+    assert "2 interactions and 1 failed attempt imported, 0 duplicates, 0 skipped" in capsys.readouterr().out
     with Store(tmp_path / "new") as store:
         answers, (failure,) = list(store), store.failures()
     assert [(0, 200, "2026-11-22T09:30:00Z"), (0, 400, "")] == [
@@ -198,7 +198,7 @@ def test_what_is_skipped_is_said_with_its_line(tmp_path: Path, capsys: pytest.Ca
     texts = stock.read_text(encoding="utf-8").splitlines()
     begin = [number for number, text in enumerate(texts, 1) if text.startswith("- request")]
     assert [f"old.yaml:{begin[at]}" for at in (0, 2, 3)] == [line.partition(": ")[0] for line in lines]
-    assert "1 interactions" in printed
+    assert "1 interaction " in printed
     assert "\x1b" not in printed
 
 
@@ -295,7 +295,7 @@ def test_errors_of_a_batch_are_failed_attempts(tmp_path: Path, capsys: pytest.Ca
 
     assert 1 == main(["cassette", "import", errors, "--into", str(tmp_path / "new"), "--requests", requests])
     printed = capsys.readouterr().out
-    assert "1 interactions and 2 failed attempts imported, 0 duplicates, 2 skipped" in printed
+    assert "1 interaction and 2 failed attempts imported, 0 duplicates, 2 skipped" in printed
     assert "errors.jsonl:4: skipped: no request is named 'x'" in printed
     with Store(tmp_path / "new") as store:
         (refusal,), failures = store, list(store.failures())
