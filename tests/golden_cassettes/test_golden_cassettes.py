@@ -53,8 +53,8 @@ def test_yaml_reads_a_golden_cassette_as_llmbatch_does(folder: Path, loader: typ
 def test_stock_vcrpy_loads_a_golden_cassette(folder: Path) -> None:
     """vcrpy's own reading, as in `use_cassette`."""
     for path in sorted(folder.glob("segment-*.yaml")):
-        interactions = list(FilesystemPersister.load_cassette(path, yamlserializer))
-        assert len(interactions) == path.read_bytes().count(b"\n- {")
+        requests, responses, *_ = FilesystemPersister.load_cassette(path, yamlserializer)
+        assert len(requests) == len(responses) == path.read_bytes().count(b"\n- {")
 
 
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda path: path.name)
