@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -82,7 +83,7 @@ class Store:
         CassetteDamaged and DiskError.
         """
         once = self.record_mode == "once" and self._joining is None  # whether a worker records, its run has decided
-        wants = not (self.record_mode == "none" or (once and read_contents(self.folder, fresh=False).has_answers))
+        wants = not (self.record_mode == "none" or (once and _has_answers(self.folder)))
         self._aliases = read_aliases(self.folder)
         endpoints = {name: self._aliases.recorded(url) for name, url in self._metadata.endpoints.items()}
         self._metadata = replace(self._metadata, endpoints=endpoints)
@@ -340,6 +341,11 @@ class Store:
             )
         place = self._writer.append(kind, line)
         self._contents.note_appended(kind, call.key, place)
+
+
+def _has_answers(folder: Path) -> bool:
+    with closing(read_contents(folder, fresh=False)) as contents:
+        return contents.has_answers
 
 
 def _recorded_failure(found: Decoded) -> RecordedFailure:
