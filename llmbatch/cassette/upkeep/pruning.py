@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from llmbatch.cassette.aliases import ALIASES_FILE, read_aliases
 from llmbatch.cassette.segment import (
     SEGMENT,
     SegmentName,
@@ -117,6 +118,11 @@ def _put_aside(folder: Path, asked: Digests, names: list[SegmentName], aside: Pa
     partial.mkdir()
     for name in names:
         _write_part(folder / name.file, partial / name.file, lambda key: key not in asked)
+    aliases = read_aliases(folder).payload()
+    if aliases:  # else what is taken out would answer only those who ask at the recorded address
+        with (partial / ALIASES_FILE).open("wb") as out:
+            out.write(aliases)
+            _sync(out)
     for generation in complete_generations_of(folder) - {0}:
         (partial / f"generation-{generation}.complete").touch()
     _sync_folder(partial)

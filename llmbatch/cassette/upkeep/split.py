@@ -1,6 +1,6 @@
 """One cassette cut into several, each a cassette of its own: by model, endpoint or task, or by size.
 
-Whatever the cut, merging the parts gives the bytes that merging the whole gives.
+The aliases are in every part. Whatever the cut, merging the parts gives the bytes that merging the whole gives.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
+from llmbatch.cassette.aliases import ALIASES_FILE, read_aliases
 from llmbatch.cassette.line import Decoded, decode
 from llmbatch.cassette.segment import Metadata, header_bytes
 from llmbatch.cassette.upkeep.appearing import appearing
@@ -20,7 +21,7 @@ from llmbatch.cassette.upkeep.arranging import Conflict, Shelf, arrange, model_o
 from llmbatch.cassette.upkeep.gathering import Gathered
 from llmbatch.cassette.upkeep.generations import complete_of_all
 from llmbatch.cassette.upkeep.merge import Summary, summary_of
-from llmbatch.cassette.upkeep.writing import SEGMENT_BYTES, write_cassette
+from llmbatch.cassette.upkeep.writing import SEGMENT_BYTES, SyncedFile, write_cassette
 from llmbatch.errors import UsageError
 
 By = Literal["model", "endpoint", "task"]
@@ -60,12 +61,19 @@ def split(
         lines.add(source)
         complete = complete_of_all(lines.complete, lines.generations)
         shelves = arrange(lines, on_conflict).shelves
-        parts = _by_size(lines, shelves, max_bytes, segment_bytes) if by is None else _by_value(lines, shelves, by)
+        aliases = read_aliases(source).payload()
+        if by is None:
+            parts = _by_size(lines, shelves, max_bytes, segment_bytes, len(aliases))
+        else:
+            parts = _by_value(lines, shelves, by)
         found = []
         for name, cut in sorted(parts.items()):
             place = folder / name
             place.mkdir()
             write_cassette(place, cut, complete, lines.read, segment_bytes=segment_bytes)
+            if aliases:
+                with closing(SyncedFile(place / ALIASES_FILE)) as file:
+                    file.write(aliases)
             found.append(Part(name, summary_of(place)))
         return found
 
@@ -107,8 +115,10 @@ def _by_value(lines: Gathered, shelves: list[Shelf], by: By) -> dict[str, list[S
     return parts
 
 
-def _by_size(lines: Gathered, shelves: list[Shelf], max_bytes: int, segment_bytes: int) -> dict[str, list[Shelf]]:
-    """Cut the canonical order into pieces, counting what the writer will write, headers included."""
+def _by_size(
+    lines: Gathered, shelves: list[Shelf], max_bytes: int, segment_bytes: int, each_bytes: int
+) -> dict[str, list[Shelf]]:
+    """Cut the canonical order into pieces, counting what is written: headers, and `each_bytes` in every part."""
     parts: list[list[Shelf]] = []
     part_bytes = 0
     for shelf in shelves:
@@ -118,14 +128,15 @@ def _by_size(lines: Gathered, shelves: list[Shelf], max_bytes: int, segment_byte
             opens = file_bytes == 0 or file_bytes + length > segment_bytes
             added = length + (header if opens else 0)
             if not parts or part_bytes + added > max_bytes:
-                if header + length > max_bytes:
+                fewest = each_bytes + header + length
+                if fewest > max_bytes:
                     raise UsageError(
-                        f"one line and its file's header are {header + length:,} bytes: {lines.where(entry)}",
-                        fix=f"give --max-bytes at least {header + length}",
+                        f"one line and what its part has beside are {fewest:,} bytes: {lines.where(entry)}",
+                        fix=f"give --max-bytes at least {fewest}",
                     )
                 parts.append([])
-                part_bytes, opens, added = 0, True, header + length
-            if part_bytes == 0 or file_bytes == 0:
+                part_bytes, opens, added = each_bytes, True, header + length
+            if not parts[-1] or file_bytes == 0:
                 parts[-1].append(Shelf(shelf.kind, shelf.metadata, []))
             parts[-1][-1].entries.append(entry)
             file_bytes = added if opens else file_bytes + added
