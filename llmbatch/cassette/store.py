@@ -213,8 +213,7 @@ class Store:
         with self._changing:
             first = self.find(call.key)
             if first is not None:
-                # with its whole body: it was paid for, and the cost is at the end of it
-                self._append(FAILURES, call, self._line(call, stored, case, DUPLICATE))
+                self._append(FAILURES, call, self._duplicate_line(call, stored, case))
                 return first
             self._append(SEGMENT, call, line)
         return decode_reply(line)
@@ -331,6 +330,13 @@ class Store:
                 fix="build the request with Store.request, which takes secrets out",
             )
         return line
+
+    def _duplicate_line(self, call: Call, stored: Reply, case: str | None) -> bytes:
+        """Return the line of an answer that came second; without its body where two members more are too many."""
+        try:
+            return self._line(call, stored, case, DUPLICATE)  # whole: it was paid for, and the cost is at its end
+        except TooLargeError:
+            return self._line(call, replace(stored, body=b""), case, DUPLICATE)
 
     def _append(self, kind: str, call: Call, line: bytes) -> None:
         if self._writer is None:

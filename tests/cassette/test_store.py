@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmbatch.call.values import Call, Reply
+from llmbatch.cassette.line import encode
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Mode, Store
 from llmbatch.cassette.syncing import BackgroundSync
@@ -378,3 +379,18 @@ def test_an_interrupted_close_gives_the_lock_back(tmp_path: Path, monkeypatch: p
 
     with Store(tmp_path, record_mode="new_episodes") as again:
         assert again.can_record
+
+
+def test_a_second_answer_at_the_cap_is_kept_without_its_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an answer its line just fits; as a duplicate it says two things more."""
+    with Store(tmp_path, record_mode="new_episodes") as store:
+        call = call_of(store, 1)
+        store.record(call, reply_of("first"))
+        late = reply_of("late" * 100)
+        monkeypatch.setattr("llmbatch.cassette.store.RECORD_CAP", len(encode(call, late, generation=0, case=None)))
+
+        assert reply_of("first") == store.record(call, late)
+        failure = store.find_failure(call.key)
+    assert failure is not None
+    assert failure.reply is not None
+    assert ("duplicate", b"") == (failure.kind, failure.reply.body)
