@@ -54,7 +54,14 @@ def check_line(data: bytes) -> None:
 def _check_decoded(found: Decoded, line: bytes) -> None:
     digest_of(found.call.request)
     failure = None if found.kind is None or found.message is None else (found.kind, found.message)
-    again = encode(found.call, found.reply, generation=found.generation, case=found.case, failure=failure)
+    again = encode(
+        found.call,
+        found.reply,
+        generation=found.generation,
+        case=found.case,
+        failure=failure,
+        recorded_at=found.recorded_at,
+    )
     assert found == decode(again), (line, again)
     assert (found.call.key, found.generation) == frame(again), again
     assert again.count(b"\n") == 1, again

@@ -2,7 +2,8 @@
 
 vcrpy's stub sees what the caller wrote: a relative URL under a session's `base_url`, a `json=` value without
 a content type, a form. Two of these may be one text and two requests, so they are turned into URL and bytes
-first. Knows no store and no case.
+first. And it takes every request behind a redirect for one without a body: what was posted there would be one call
+whatever its body, and be looked up as a GET. Knows no store and no case.
 """
 
 # ruff: noqa: SLF001 - aiohttp has no public way to complete a request without sending it
@@ -14,8 +15,10 @@ from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from aiohttp import FormData, hdrs, payload
+from aiohttp import FormData, TooManyRedirects, hdrs, payload
+from vcr.request import Request
 from vcr.stubs import aiohttp_stubs
+from yarl import URL
 
 from llmbatch.cassette.recording.wire import Attempt, response_of
 
@@ -68,6 +71,43 @@ def _payload_of(data: Any) -> payload.Payload:
     except payload.LookupError:  # aiohttp's own, no subclass of the built-in
         form: payload.Payload = FormData(data)()
         return form
+
+
+async def record_responses(cassette: Any, request: Any, response: Any) -> None:
+    """Record a response and the redirects before it; in the place of vcrpy's function of that name."""
+    status = 0
+    for each in (*response.history, response):
+        if status:
+            request = _redirected(request, status, str(each.request_info.url))
+        await aiohttp_stubs.record_response(cassette, request, each)
+        status = each.status
+
+
+def play_responses(cassette: Any, request: Any, options: Mapping[str, Any]) -> Any:
+    """Return the recorded response, redirects followed; in the place of vcrpy's function of that name.
+
+    Raises TooManyRedirects where a live server would have it raised: a cassette may come from anybody.
+    """
+    history: list[Any] = []
+    most = options.get("max_redirects", 10)
+    while True:
+        response = aiohttp_stubs.build_response(request, cassette.play_response(request), history)
+        followed = options.get("allow_redirects", True) and 300 <= response.status <= 399
+        if not followed or hdrs.LOCATION not in response.headers:
+            return response
+        target = URL(response.url).join(URL(response.headers[hdrs.LOCATION]))
+        request = _redirected(request, response.status, str(target))
+        history.append(response)
+        if most and len(history) >= most:
+            raise TooManyRedirects(history[0].request_info, tuple(history))
+
+
+def _redirected(request: Any, status: int, url: str) -> Any:
+    """Return the request that aiohttp makes of one when it is sent elsewhere (RFC 9110 section 15.4)."""
+    method, body = request.method, request.body
+    if (status == 303 and method != hdrs.METH_HEAD) or (status in (301, 302) and method == hdrs.METH_POST):
+        method, body = hdrs.METH_GET, None
+    return Request(method, url, body, request.headers)
 
 
 def _rebuilt(attempt: Attempt) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from llmbatch.cassette.aliases import ALIASES_FILE, read_aliases
 from llmbatch.cassette.disk import disk_error, sync_folder
 from llmbatch.cassette.segment import (
     SEGMENT,
@@ -129,6 +130,10 @@ def _put_aside(folder: Path, asked: Digests, names: list[SegmentName], aside: Pa
     for name in names:
         with closing(SyncedFile(partial / name.file)) as file:
             _copy(folder / name.file, file, lambda key: key not in asked)
+    aliases = read_aliases(folder).payload()
+    if aliases:  # else what is taken out would answer only those who ask at the recorded address
+        with closing(SyncedFile(partial / ALIASES_FILE)) as file:
+            file.write(aliases)
     for generation in complete_generations_of(folder) - {0}:
         (partial / f"generation-{generation}.complete").touch()
     sync_folder(partial)

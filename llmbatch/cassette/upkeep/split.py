@@ -1,6 +1,6 @@
 """One cassette cut into several, each a cassette of its own: by model, endpoint or task, or by size.
 
-Whatever the cut, merging the parts gives the bytes that merging the whole gives.
+The aliases are in every part. Whatever the cut, merging the parts gives the bytes that merging the whole gives.
 """
 
 from __future__ import annotations
@@ -60,9 +60,12 @@ def split(
     with appearing(target, [source]) as folder, closing(Gathered()) as lines:
         lines.add(source)
         complete = complete_of_all(lines.complete, lines.generations)
-        aliases = merge_aliases([source])
         shelves = arrange(lines, on_conflict).shelves
-        parts = _by_size(lines, shelves, max_bytes, segment_bytes) if by is None else _by_value(lines, shelves, by)
+        aliases = merge_aliases([source])
+        if by is None:
+            parts = _by_size(lines, shelves, max_bytes, segment_bytes, len(aliases))
+        else:
+            parts = _by_value(lines, shelves, by)
         found = []
         for name, cut in sorted(parts.items()):
             place = folder / name
@@ -106,8 +109,10 @@ def _by_value(lines: Gathered, shelves: list[Shelf], by: By) -> dict[str, list[S
     return parts
 
 
-def _by_size(lines: Gathered, shelves: list[Shelf], max_bytes: int, segment_bytes: int) -> dict[str, list[Shelf]]:
-    """Cut the canonical order into pieces, counting what the writer will write, headers included."""
+def _by_size(
+    lines: Gathered, shelves: list[Shelf], max_bytes: int, segment_bytes: int, each_bytes: int
+) -> dict[str, list[Shelf]]:
+    """Cut the canonical order into pieces, counting what is written: headers, and `each_bytes` in every part."""
     parts: list[list[Shelf]] = []
     part_bytes = 0
     for shelf in shelves:
@@ -117,14 +122,15 @@ def _by_size(lines: Gathered, shelves: list[Shelf], max_bytes: int, segment_byte
             opens = file_bytes == 0 or file_bytes + length > segment_bytes
             added = length + (header if opens else 0)
             if not parts or part_bytes + added > max_bytes:
-                if header + length > max_bytes:
+                fewest = each_bytes + header + length
+                if fewest > max_bytes:
                     raise UsageError(
-                        f"one line and its file's header are {header + length:,} bytes: {lines.where(entry)}",
-                        fix=f"give --max-bytes at least {header + length}",
+                        f"one line and what its part has beside are {fewest:,} bytes: {lines.where(entry)}",
+                        fix=f"give --max-bytes at least {fewest}",
                     )
                 parts.append([])
-                part_bytes, opens, added = 0, True, header + length
-            if part_bytes == 0 or file_bytes == 0:
+                part_bytes, opens, added = each_bytes, True, header + length
+            if not parts[-1] or file_bytes == 0:
                 parts[-1].append(Shelf(shelf.kind, shelf.metadata, []))
             parts[-1][-1].entries.append(entry)
             file_bytes = added if opens else file_bytes + added

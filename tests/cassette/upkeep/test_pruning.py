@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from llmbatch.cassette.aliases import read_aliases
 from llmbatch.cassette.store import Store
+from llmbatch.cassette.upkeep.alias import add_alias
 from llmbatch.cassette.upkeep.digests import Digests
 from llmbatch.cassette.upkeep.pruning import folder_aside, prune, survey_of
 from llmbatch.cassette.verify import problems_of
@@ -59,6 +61,19 @@ def keys_of(*texts: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return study(tmp_path)
+
+
+def test_both_cassettes_keep_the_aliases(folder: Path) -> None:
+    """What was taken out answers at every address that it answered at before."""
+    add_alias(folder, "https://gpu7.example/v1", "https://api.example.com/v1")
+    aside = folder_aside(folder, "2026-01-02")
+    prune(folder, asked(keys_of("0")), aside=aside)
+
+    with Store(aside) as store:
+        there = store.find(call_of(store, body_of("gone"), base_url="https://gpu7.example/v1").key)
+    assert there is not None
+    assert read_aliases(folder).pairs == read_aliases(aside).pairs
+    assert [] == list(problems_of(aside))
 
 
 def test_what_is_asked_stays_as_it_is_and_the_rest_becomes_a_cassette(folder: Path) -> None:

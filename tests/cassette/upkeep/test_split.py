@@ -14,10 +14,11 @@ from llmbatch.call.values import Call, Reply
 from llmbatch.cassette.line import decode
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
+from llmbatch.cassette.upkeep.alias import add_alias
 from llmbatch.cassette.upkeep.merge import merge
 from llmbatch.cassette.upkeep.split import By, folder_name, split, value_of
 from llmbatch.errors import UsageError
-from tests.support.lines import Line, answer, any_line, failure, files_of, write
+from tests.support.lines import Line, answer, any_line, call_of, failure, files_of, write
 
 
 @settings(max_examples=25)
@@ -46,6 +47,26 @@ def test_merging_the_parts_gives_what_merging_the_whole_gives(
         merge(parts, root / "again", lambda _: None, segment_bytes=900)
 
         assert files_of(root / "whole") == files_of(root / "again")
+
+
+@pytest.mark.parametrize("by", ["model", None])
+def test_every_part_answers_where_the_whole_did(tmp_path: Path, by: By | None) -> None:
+    """What another address stands for is part of the cassette; a part without it would be paid for again."""
+    source = write(tmp_path / "source", [answer(number) for number in range(9)])
+    add_alias(source, "https://gpu7.example/v1", "https://api.example.com/v1")
+    parts = split(source, tmp_path / "parts", print, by=by, max_bytes=2500)
+    found = 0
+    for part in parts:
+        folder = tmp_path / "parts" / part.name
+        assert by is not None or sum(path.stat().st_size for path in folder.iterdir()) <= 2500
+        with Store(folder) as store:
+            for call in map(call_of, range(9)):
+                moved = call.request.url.replace("api.example.com", "gpu7.example")
+                asked = store.request("POST", moved, call.request.headers, call.request.body)
+                found += store.find(store.call(asked, 0, 0).key) is not None
+
+    assert len(parts) > 1
+    assert 9 == found
 
 
 def test_each_model_has_a_part_with_its_answers_and_failures(tmp_path: Path) -> None:
