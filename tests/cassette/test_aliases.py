@@ -17,7 +17,6 @@ from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.alias import add_alias, merge_aliases, remove_alias
 from llmbatch.cli import main
 from llmbatch.errors import CassetteDamaged, CassetteLocked, DiskError, NoAnswerRecorded, UsageError
-from tests.support.disk import SYNC_FOLDER, Disk
 from tests.support.origin import origin
 
 OLD, NEW = "http://127.0.0.1:8000/v1", "https://gpu7.example/v1"
@@ -315,14 +314,3 @@ def test_the_command_adds_lists_and_removes(cassette: Path, capsys: pytest.Captu
 
     assert (0, 0, 0, 4, 4) == (added, listed, removed, half, unknown)
     assert f"{NEW} is recorded as {OLD}\n" * 2 + "no aliases\n" == capsys.readouterr().out
-
-
-def test_an_alias_is_on_the_disk_before_its_lock_is_given_back(tmp_path: Path) -> None:
-    """Answers recorded through an alias that a power cut takes back would be paid for again."""
-    with Disk(tmp_path) as disk:
-        add_alias(tmp_path, "https://gpu7.example/v1", "https://old.example/v1")
-        remove_alias(tmp_path, "https://gpu7.example/v1")
-    operations = [step.operation for step in disk.steps if step.name != ".lock"]
-
-    assert 2 == operations.count(SYNC_FOLDER)
-    assert SYNC_FOLDER == operations[-1]

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from llmbatch.cassette.aliases import ALIASES_FILE, Aliases, base_url_of, read_aliases, united
-from llmbatch.cassette.disk import sync_folder
 from llmbatch.cassette.line import BadLineError, decode
 from llmbatch.cassette.lock import Lock
 from llmbatch.cassette.segment import SEGMENT, damaged, lines_after, open_for_reading, read_header, segments_of
@@ -122,7 +121,6 @@ def _write(folder: Path, aliases: Aliases) -> None:
     try:
         if not text:
             path.unlink(missing_ok=True)
-            sync_folder(folder)
             return
         partial = folder / f"{ALIASES_FILE}.partial"
         with partial.open("wb") as stream:
@@ -130,7 +128,6 @@ def _write(folder: Path, aliases: Aliases) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
-        sync_folder(folder)
     except OSError as error:
         raise DiskError(
             f"the aliases cannot be written: {error.strerror or error}",
