@@ -368,7 +368,10 @@ def _next_descriptor() -> int:
 def test_an_interrupted_close_gives_the_lock_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the last sync is waited for: the process of a notebook lives on, and would lock itself out."""
 
-    def interrupted(_: BackgroundSync) -> None:
+    end = BackgroundSync.end
+
+    def interrupted(syncing: BackgroundSync) -> None:
+        end(syncing)
         raise KeyboardInterrupt
 
     store = Store(tmp_path, record_mode="new_episodes").open()

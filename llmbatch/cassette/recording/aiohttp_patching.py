@@ -20,7 +20,7 @@ from vcr.request import Request
 from vcr.stubs import aiohttp_stubs
 from yarl import URL
 
-from llmbatch.cassette.recording.wire import Attempt, response_of
+from llmbatch.cassette.recording.wire import Attempt, current_attempt, response_of
 
 
 def wrap_request(
@@ -74,13 +74,21 @@ def _payload_of(data: Any) -> payload.Payload:
 
 
 async def record_responses(cassette: Any, request: Any, response: Any) -> None:
-    """Record a response and the redirects before it; in the place of vcrpy's function of that name."""
-    status = 0
-    for each in (*response.history, response):
-        if status:
-            request = _redirected(request, status, str(each.request_info.url))
-        await aiohttp_stubs.record_response(cassette, request, each)
-        status = each.status
+    """Record a response and the redirects before it; in the place of vcrpy's function of that name.
+
+    From the last to the first, and no redirect to what is no answer: a replay that follows one cannot call a service.
+    """
+    chain = [(request, (*response.history, response)[0])]
+    for each in (*response.history, response)[1:]:
+        asked, before = chain[-1]
+        chain.append((_redirected(asked, before.status, str(each.request_info.url)), each))
+    attempt = current_attempt.get()
+    for asked, each in reversed(chain):
+        await aiohttp_stubs.record_response(cassette, asked, each)
+        if attempt is not None and attempt.live:
+            return
+    if attempt is not None:
+        attempt.stored.reverse()
 
 
 def play_responses(cassette: Any, request: Any, options: Mapping[str, Any]) -> Any:

@@ -525,6 +525,24 @@ async def test_what_was_posted_is_told_apart_behind_a_redirect(method: str, serv
     assert live == replayed
 
 
+async def test_what_failed_behind_a_redirect_is_asked_again(server: Origin, tape: Tape) -> None:
+    """A recorded redirect would lead every later run to an answer that is not there."""
+    server.away = server.url + "/there"
+    server.statuses = [307, 503]
+    found = []
+
+    with tape.open() as opened:
+        async with aiohttp.ClientSession() as session:
+            for _ in range(3):
+                async with session.post(server.url + "/away", json={"n": 1}) as reply:
+                    found.append((reply.status, len(reply.history)))
+        recorded = [each.reply.status for each in opened.store]
+
+    assert [(503, 1), (200, 1), (200, 1)] == found
+    assert [200, 307] == recorded
+    assert 4 == len(server.bodies)
+
+
 async def test_recorded_redirects_do_not_go_round_for_ever(server: Origin, tape: Tape) -> None:
     """A cassette may come from anybody."""
     with tape.open() as opened:
