@@ -114,7 +114,7 @@ class Cassette:
 
     def scan(self, *, failures: bool = False) -> pl.LazyFrame:
         """Return what `frame` does, lazily: a filter or `sink_parquet` needs no more memory for a large cassette."""
-        from llmbatch.cassette.upkeep.frame import interactions_frame  # noqa: PLC0415 - few need it
+        from llmbatch.cassette.upkeep.exchange.frame import interactions_frame  # noqa: PLC0415 - few need it
 
         return interactions_frame(self.folder, failures=failures)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from llmbatch.cassette.upkeep.nearest import Relation
-from llmbatch.cassette.upkeep.reasons import Reason
+from llmbatch.cassette.upkeep.looking.nearest import Relation
+from llmbatch.cassette.upkeep.looking.reasons import Reason
 from llmbatch.report.counting import counted
 from llmbatch.report.page import Field, Heading, Part
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from llmbatch.cassette.upkeep.statistics import Statistics, Used
+from llmbatch.cassette.upkeep.looking.statistics import Statistics, Used
 from llmbatch.report.counting import counted
 from llmbatch.report.grid import Grid
 from llmbatch.report.page import Field, Heading, Part

@@ -18,7 +18,7 @@ from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette import scrub
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.frame import COLUMNS
+from llmbatch.cassette.upkeep.exchange.frame import COLUMNS
 from llmbatch.cli.arguments import build_parser
 from llmbatch.collect import collect
 from llmbatch.columns import OWN_COLUMNS

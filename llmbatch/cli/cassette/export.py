@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the file and say how much is in it."""
     from llmbatch.cassette.store import Store  # noqa: PLC0415 - `--help` should not load it
-    from llmbatch.cassette.upkeep.exporting import FORMAT_OF_SUFFIX, export  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.exporting import FORMAT_OF_SUFFIX, export  # noqa: PLC0415 - as above
 
     target = Path(options.to)
     form = options.format or FORMAT_OF_SUFFIX.get(target.suffix.lower())

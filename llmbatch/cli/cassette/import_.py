@@ -15,8 +15,8 @@ from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 if TYPE_CHECKING:
-    from llmbatch.cassette.upkeep.batch_output import BatchRequests
-    from llmbatch.cassette.upkeep.incoming import Incoming, Unusable
+    from llmbatch.cassette.upkeep.exchange.batch_output import BatchRequests
+    from llmbatch.cassette.upkeep.exchange.incoming import Incoming, Unusable
 
 _FORMATS = {".yaml": "vcr", ".yml": "vcr", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SHOWN = 20
@@ -37,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """File everything and say what became of it; return 1 when something was skipped."""
     from llmbatch.cassette.store import Store  # noqa: PLC0415 - `--help` should not load it
-    from llmbatch.cassette.upkeep.importing import Importer  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.importing import Importer  # noqa: PLC0415 - as above
     from llmbatch.config import load_config  # noqa: PLC0415 - as above
 
     files = [(Path(name), _format(Path(name), options)) for name in options.files]
@@ -77,7 +77,7 @@ def _format(path: Path, options: argparse.Namespace) -> str:
 def _requests(options: argparse.Namespace, stack: ExitStack) -> BatchRequests | None:
     if not options.requests:
         return None
-    from llmbatch.cassette.upkeep.batch_output import BatchRequests  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.batch_output import BatchRequests  # noqa: PLC0415 - as above
 
     path = Path(options.requests)
     if not path.is_file():
@@ -86,9 +86,9 @@ def _requests(options: argparse.Namespace, stack: ExitStack) -> BatchRequests | 
 
 
 def _read(path: Path, form: str, requests: BatchRequests | None) -> Iterator[Incoming | Unusable]:
-    from llmbatch.cassette.upkeep.batch_output import read_batch_output  # noqa: PLC0415 - as above
-    from llmbatch.cassette.upkeep.json_lines import read_json_lines  # noqa: PLC0415 - as above
-    from llmbatch.cassette.upkeep.stock_yaml import read_stock_yaml  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.batch_output import read_batch_output  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.json_lines import read_json_lines  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.stock_yaml import read_stock_yaml  # noqa: PLC0415 - as above
 
     with path.open("rb", buffering=1 << 20) as stream:
         if form == "vcr":

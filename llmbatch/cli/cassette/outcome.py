@@ -10,8 +10,8 @@ from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 if TYPE_CHECKING:  # `--help` should not load them
-    from llmbatch.cassette.upkeep.arranging import Conflict
-    from llmbatch.cassette.upkeep.merge import Merged, Summary
+    from llmbatch.cassette.upkeep.remaking.arranging import Conflict
+    from llmbatch.cassette.upkeep.remaking.merge import Merged, Summary
 
 
 def print_conflict(conflict: Conflict) -> None:

@@ -31,8 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print each conflict, what was replaced, and the new cassette with its digest."""
-    from llmbatch.cassette.upkeep.merge import merge  # noqa: PLC0415 - `--help` should not load it
-    from llmbatch.cassette.upkeep.scrubbing import scrubbing_of  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.remaking.merge import merge  # noqa: PLC0415 - `--help` should not load it
+    from llmbatch.cassette.upkeep.remaking.scrubbing import scrubbing_of  # noqa: PLC0415 - as above
 
     scrubbing = scrubbing_of(options.secret_variable, options.pattern, os.environ)
     target = Path(options.into)

@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print each part with its digest."""
-    from llmbatch.cassette.upkeep.split import split  # noqa: PLC0415 - `--help` should not load it
+    from llmbatch.cassette.upkeep.remaking.split import split  # noqa: PLC0415 - `--help` should not load it
 
     target = Path(options.into)
     max_bytes = 0 if options.max_bytes is None else bytes_of(options.max_bytes)

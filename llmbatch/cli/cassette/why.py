@@ -13,7 +13,7 @@ from llmbatch.report.counting import counted
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llmbatch.cassette.upkeep.nearest import Missed, Nearest
+    from llmbatch.cassette.upkeep.looking.nearest import Missed, Nearest
     from llmbatch.invocation.misses import Misses
     from llmbatch.invocation.steps import Prepared
     from llmbatch.invocation.watched import Watched
@@ -35,8 +35,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print why calls miss; return 0 when none does, else 1."""
-    from llmbatch.cassette.upkeep.finding import names_case  # noqa: PLC0415 - `--help` should not load it
-    from llmbatch.cassette.upkeep.nearest import nearest_of  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.finding import names_case  # noqa: PLC0415 - `--help` should not load it
+    from llmbatch.cassette.upkeep.looking.nearest import nearest_of  # noqa: PLC0415 - as above
     from llmbatch.invocation.misses import Misses  # noqa: PLC0415 - as above
     from llmbatch.invocation.watched import cassette_of  # noqa: PLC0415 - as above
     from llmbatch.report.page import print_page  # noqa: PLC0415 - as above
@@ -78,7 +78,7 @@ def _page(
     whole: bool,
     command: str,
 ) -> Iterator[Part]:
-    from llmbatch.cassette.upkeep.reasons import reasons_of  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.reasons import reasons_of  # noqa: PLC0415 - as above
     from llmbatch.report.page import Field, Heading  # noqa: PLC0415 - as above
     from llmbatch.report.reasons import page_of_reasons  # noqa: PLC0415 - as above
 
@@ -111,7 +111,7 @@ def _page(
 
 def _whole(pairs: list[tuple[Missed, Nearest | None]]) -> Iterator[Part]:
     """Yield every miss with all that differs from what is recorded."""
-    from llmbatch.cassette.upkeep.difference import is_elsewhere  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.difference import is_elsewhere  # noqa: PLC0415 - as above
     from llmbatch.report.interaction import difference_page  # noqa: PLC0415 - as above
     from llmbatch.report.page import Field, Heading  # noqa: PLC0415 - as above
     from llmbatch.report.reasons import ALIAS, MOST_SHOWN  # noqa: PLC0415 - as above
@@ -133,7 +133,7 @@ def _whole(pairs: list[tuple[Missed, Nearest | None]]) -> Iterator[Part]:
 
 
 def _nothing(prepared: Prepared, name: str | None) -> UsageError:
-    from llmbatch.cassette.upkeep.finding import nearest_cases  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.finding import nearest_cases  # noqa: PLC0415 - as above
 
     if name is None:
         return UsageError("no case is selected", fix="llmbatch exp FILE --collect-only lists the variants")

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.incoming import Incoming, Unusable
-from llmbatch.cassette.upkeep.stock_yaml import DEEPEST, read_stock_yaml
+from llmbatch.cassette.upkeep.exchange.incoming import Incoming, Unusable
+from llmbatch.cassette.upkeep.exchange.stock_yaml import DEEPEST, read_stock_yaml
 from llmbatch.cli import main
 from llmbatch.errors import CassetteDamaged
 
@@ -160,7 +160,7 @@ STARTS = ["- request: {body: '", "- request: {body: ", "# ", "- request:\n    bo
 @pytest.mark.parametrize("start", STARTS, ids=["quoted", "plain", "comment", "literal"])
 def test_an_endless_interaction_is_refused_at_the_cap(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scalar of any style, or a comment: what is read of it is the cap and no more."""
-    monkeypatch.setattr("llmbatch.cassette.upkeep.incoming.RECORD_CAP", 1 << 20)
+    monkeypatch.setattr("llmbatch.cassette.upkeep.exchange.incoming.RECORD_CAP", 1 << 20)
     endless = _Endless(stock(good("a"), start, after=""))
     found: list[object] = []
 
@@ -365,7 +365,7 @@ def test_without_libyaml_the_same_is_read_and_refused(monkeypatch: pytest.Monkey
     """PyYAML's own parser stands in where the C library is missing."""
     data = stock(good("a", '"\\u2028 caf\\xe9 \\U0001F600"'), good("b", "!!binary '/wA='"))
     expected = read(data)
-    monkeypatch.setattr("llmbatch.cassette.upkeep.stock_yaml._PARSER", yaml.SafeLoader)
+    monkeypatch.setattr("llmbatch.cassette.upkeep.exchange.stock_yaml._PARSER", yaml.SafeLoader)
 
     assert expected == read(data)
     for hostile in ("!!python/name:os.system x", "&a x", "[" * 20_000, "{<<: {a: b}}"):

@@ -9,7 +9,7 @@ from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Call, Reply
 from llmbatch.cassette.recording.wire import UndecodableBodyError, decoded
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.incoming import Incoming, Unusable
+from llmbatch.cassette.upkeep.exchange.incoming import Incoming, Unusable
 from llmbatch.errors import AnswerError
 from llmbatch.policy import verdict_of_reply
 

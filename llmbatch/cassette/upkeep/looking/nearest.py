@@ -19,8 +19,8 @@ import orjson
 
 from llmbatch.call.values import Call, Request
 from llmbatch.cassette.segment import SEGMENT
-from llmbatch.cassette.upkeep.compare import differences
-from llmbatch.cassette.upkeep.difference import Difference
+from llmbatch.cassette.upkeep.looking.compare import differences
+from llmbatch.cassette.upkeep.looking.difference import Difference
 from llmbatch.cassette.upkeep.walk import RecordedLine, decoded, lines_of, title_of
 
 MOST_COMPARED = 10

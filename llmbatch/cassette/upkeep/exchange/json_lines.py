@@ -18,7 +18,7 @@ import orjson
 
 from llmbatch.call.values import Headers, Interaction, RecordedFailure, Reply
 from llmbatch.cassette.line import typed
-from llmbatch.cassette.upkeep.incoming import Incoming, Unusable, capped_lines
+from llmbatch.cassette.upkeep.exchange.incoming import Incoming, Unusable, capped_lines
 
 _MOST = 2**53
 """Counts are below this, which every reader of JSON keeps exact."""

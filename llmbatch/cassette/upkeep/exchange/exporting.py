@@ -13,7 +13,7 @@ import yaml
 
 from llmbatch.call.values import Interaction, RecordedFailure
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.json_lines import json_line
+from llmbatch.cassette.upkeep.exchange.json_lines import json_line
 from llmbatch.errors import DiskError, UsageError
 
 ExportFormat = Literal["vcr", "jsonl", "parquet"]
@@ -40,7 +40,7 @@ def export(store: Store, target: Path, form: ExportFormat, *, failures: bool = F
     attempts = store.failures() if failures else iter(())
     with whole_file(target) as unfinished:
         if form == "parquet":
-            from llmbatch.cassette.upkeep.frame import write_parquet  # noqa: PLC0415 - loads polars
+            from llmbatch.cassette.upkeep.exchange.frame import write_parquet  # noqa: PLC0415 - loads polars
 
             return write_parquet(store, unfinished, failures=failures)
         write = _write_vcr if form == "vcr" else _write_json_lines

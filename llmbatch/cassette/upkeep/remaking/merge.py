@@ -13,11 +13,11 @@ from pathlib import Path
 from llmbatch.cassette.segment import FAILURES
 from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.alias import merge_aliases
-from llmbatch.cassette.upkeep.appearing import appearing
-from llmbatch.cassette.upkeep.arranging import Conflict, arrange
-from llmbatch.cassette.upkeep.gathering import Gathered, Rewriting
-from llmbatch.cassette.upkeep.generations import complete_of_all
-from llmbatch.cassette.upkeep.writing import SEGMENT_BYTES, write_cassette
+from llmbatch.cassette.upkeep.remaking.appearing import appearing
+from llmbatch.cassette.upkeep.remaking.arranging import Conflict, arrange
+from llmbatch.cassette.upkeep.remaking.gathering import Gathered, Rewriting
+from llmbatch.cassette.upkeep.remaking.generations import complete_of_all
+from llmbatch.cassette.upkeep.remaking.writing import SEGMENT_BYTES, write_cassette
 
 
 @dataclass(frozen=True, slots=True)

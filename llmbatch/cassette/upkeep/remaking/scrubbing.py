@@ -15,7 +15,7 @@ from llmbatch.call.values import Headers, Reply, Request
 from llmbatch.cassette.line import Decoded
 from llmbatch.cassette.scrub import REPLACEMENT, SECRET_LENGTH, Scrubber
 from llmbatch.cassette.segment import Metadata
-from llmbatch.cassette.upkeep.gathering import line_of, with_present_key
+from llmbatch.cassette.upkeep.remaking.gathering import line_of, with_present_key
 from llmbatch.errors import InternalError, UsageError
 
 

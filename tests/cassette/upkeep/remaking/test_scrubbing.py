@@ -17,9 +17,9 @@ from llmbatch.cassette.line import Decoded
 from llmbatch.cassette.scrub import secret_forms
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.arranging import Conflict
-from llmbatch.cassette.upkeep.merge import merge
-from llmbatch.cassette.upkeep.scrubbing import Scrubbing, scrubbing_of
+from llmbatch.cassette.upkeep.remaking.arranging import Conflict
+from llmbatch.cassette.upkeep.remaking.merge import merge
+from llmbatch.cassette.upkeep.remaking.scrubbing import Scrubbing, scrubbing_of
 from llmbatch.errors import UsageError
 from tests.support.lines import answer, call_of, failure, files_of, write
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from llmbatch.call.key import canonical_body, request_digest
 from llmbatch.call.values import Call, Reply, Request
 from llmbatch.cassette.scrub import key_headers_of
-from llmbatch.cassette.upkeep.difference import Difference, common_ends
+from llmbatch.cassette.upkeep.looking.difference import Difference, common_ends
 
 MOST_PAIRS = 250_000
 """Lines of one text times those of the other up to which they are matched; larger ones are compared as one piece."""

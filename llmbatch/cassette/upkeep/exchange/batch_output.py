@@ -19,8 +19,8 @@ import orjson
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.line import RECORD_CAP
-from llmbatch.cassette.upkeep.incoming import BOM, Incoming, Unusable, refused
-from llmbatch.cassette.upkeep.incoming import capped_lines as lines_of
+from llmbatch.cassette.upkeep.exchange.incoming import BOM, Incoming, Unusable, refused
+from llmbatch.cassette.upkeep.exchange.incoming import capped_lines as lines_of
 from llmbatch.errors import UsageError
 
 _JSON = {"content-type": ("application/json",)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llmbatch.cassette.aliases import ALIASES_FILE
 from llmbatch.cassette.segment import FAILURES, SEGMENT, SegmentName, header_bytes
-from llmbatch.cassette.upkeep.arranging import Shelf
+from llmbatch.cassette.upkeep.remaking.arranging import Shelf
 from llmbatch.cassette.upkeep.synced import SyncedFile
 
 SEGMENT_BYTES = 45_000_000

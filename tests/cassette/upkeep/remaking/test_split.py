@@ -15,8 +15,8 @@ from llmbatch.cassette.line import decode
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.alias import add_alias
-from llmbatch.cassette.upkeep.merge import merge
-from llmbatch.cassette.upkeep.split import By, folder_name, split, value_of
+from llmbatch.cassette.upkeep.remaking.merge import merge
+from llmbatch.cassette.upkeep.remaking.split import By, folder_name, split, value_of
 from llmbatch.errors import UsageError
 from tests.support.lines import Line, answer, any_line, call_of, failure, files_of, write
 

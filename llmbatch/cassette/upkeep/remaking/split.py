@@ -17,12 +17,12 @@ from llmbatch.cassette.line import Decoded, decode
 from llmbatch.cassette.segment import Metadata, header_bytes
 from llmbatch.cassette.upkeep.addressee import endpoint_of, model_of
 from llmbatch.cassette.upkeep.alias import merge_aliases
-from llmbatch.cassette.upkeep.appearing import appearing
-from llmbatch.cassette.upkeep.arranging import Conflict, Shelf, arrange
-from llmbatch.cassette.upkeep.gathering import Gathered
-from llmbatch.cassette.upkeep.generations import complete_of_all
-from llmbatch.cassette.upkeep.merge import Summary, summary_of
-from llmbatch.cassette.upkeep.writing import SEGMENT_BYTES, write_cassette
+from llmbatch.cassette.upkeep.remaking.appearing import appearing
+from llmbatch.cassette.upkeep.remaking.arranging import Conflict, Shelf, arrange
+from llmbatch.cassette.upkeep.remaking.gathering import Gathered
+from llmbatch.cassette.upkeep.remaking.generations import complete_of_all
+from llmbatch.cassette.upkeep.remaking.merge import Summary, summary_of
+from llmbatch.cassette.upkeep.remaking.writing import SEGMENT_BYTES, write_cassette
 from llmbatch.errors import UsageError
 
 By = Literal["model", "endpoint", "task"]

@@ -9,7 +9,7 @@ import polars as pl
 
 from llmbatch.call.values import Reply
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.frame import COLUMNS, interactions_frame
+from llmbatch.cassette.upkeep.exchange.frame import COLUMNS, interactions_frame
 from llmbatch.cli import main
 from tests.cassette.upkeep.conftest import REPLIES, URL, Fill
 

@@ -16,8 +16,8 @@ from llmbatch.cassette.line import with_crc
 from llmbatch.cassette.lock import Lock
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.arranging import Conflict
-from llmbatch.cassette.upkeep.merge import Merged, merge
+from llmbatch.cassette.upkeep.remaking.arranging import Conflict
+from llmbatch.cassette.upkeep.remaking.merge import Merged, merge
 from llmbatch.errors import CassetteDamaged, CassetteLocked, UsageError
 from tests.support.lines import PLAIN, PRICED, Line, answer, any_line, call_of, failure, files_of, write
 

@@ -10,9 +10,9 @@ import pytest
 from llmbatch.cassette.aliases import ALIASES_FILE, read_aliases
 from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.alias import add_alias
-from llmbatch.cassette.upkeep.merge import merge
-from llmbatch.cassette.upkeep.scrubbing import Scrubbing
-from llmbatch.cassette.upkeep.split import split
+from llmbatch.cassette.upkeep.remaking.merge import merge
+from llmbatch.cassette.upkeep.remaking.scrubbing import Scrubbing
+from llmbatch.cassette.upkeep.remaking.split import split
 from llmbatch.errors import UsageError
 from tests.support.lines import answer, write
 

@@ -20,7 +20,7 @@ from operator import itemgetter
 from llmbatch.cassette.line import decode
 from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata
 from llmbatch.cassette.upkeep.addressee import model_of
-from llmbatch.cassette.upkeep.gathering import RANK, Gathered, set_aside
+from llmbatch.cassette.upkeep.remaking.gathering import RANK, Gathered, set_aside
 
 
 @dataclass(frozen=True, slots=True)

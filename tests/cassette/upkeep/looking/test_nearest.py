@@ -10,11 +10,11 @@ import pytest
 
 from llmbatch.call.values import Call
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep import nearest as nearest_module
-from llmbatch.cassette.upkeep.compare import differences
-from llmbatch.cassette.upkeep.difference import Difference
-from llmbatch.cassette.upkeep.nearest import MOST_COMPARED, Missed, Nearest, Relation, nearest_of
-from llmbatch.cassette.upkeep.reasons import reasons_of
+from llmbatch.cassette.upkeep.looking import nearest as nearest_module
+from llmbatch.cassette.upkeep.looking.compare import differences
+from llmbatch.cassette.upkeep.looking.difference import Difference
+from llmbatch.cassette.upkeep.looking.nearest import MOST_COMPARED, Missed, Nearest, Relation, nearest_of
+from llmbatch.cassette.upkeep.looking.reasons import reasons_of
 from tests.cassette.upkeep.filling import body_of, call_of, fill
 
 STORE = Store(Path("nowhere"))

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from llmbatch.cassette.upkeep.difference import Difference, is_elsewhere
-from llmbatch.cassette.upkeep.nearest import MOST_DIFFERENCES, Missed, Nearest, Relation
+from llmbatch.cassette.upkeep.looking.difference import Difference, is_elsewhere
+from llmbatch.cassette.upkeep.looking.nearest import MOST_DIFFERENCES, Missed, Nearest, Relation
 from llmbatch.cassette.upkeep.walk import title_of
 
 MOST_REASONS = 12

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep import statistics
-from llmbatch.cassette.upkeep.statistics import ModelName, Spent, statistics_of
+from llmbatch.cassette.upkeep.looking import statistics
+from llmbatch.cassette.upkeep.looking.statistics import ModelName, Spent, statistics_of
 from tests.cassette.upkeep.filling import METADATA, body_of, call_of, fill, reply_of
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.finding import find, names_case
+from llmbatch.cassette.upkeep.looking.finding import find, names_case
 from llmbatch.errors import CassetteDamaged, UsageError
 from tests.cassette.upkeep.filling import METADATA, body_of, call_of, fill
 

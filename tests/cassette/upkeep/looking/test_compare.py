@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from llmbatch.call.values import Call, Reply
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.compare import differences, reply_differences
-from llmbatch.cassette.upkeep.difference import Difference, is_elsewhere
+from llmbatch.cassette.upkeep.looking.compare import differences, reply_differences
+from llmbatch.cassette.upkeep.looking.difference import Difference, is_elsewhere
 
 URL = "https://api.example.com/v1/chat/completions"
 JSON = {"content-type": "application/json"}

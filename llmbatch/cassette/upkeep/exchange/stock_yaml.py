@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import yaml
 
 from llmbatch.call.values import Reply
-from llmbatch.cassette.upkeep.incoming import CappedStream, Incoming, Unusable, refused
+from llmbatch.cassette.upkeep.exchange.incoming import CappedStream, Incoming, Unusable, refused
 
 DEEPEST = 16
 """Levels of a mapping or list within another; vcrpy's own cassettes have six."""
