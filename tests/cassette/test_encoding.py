@@ -14,6 +14,7 @@ from llmbatch.call.values import Reply
 from llmbatch.cassette.encoding import TooLargeError, Undone, decoded_body
 from llmbatch.cassette.scrub import Scrubber
 from llmbatch.cassette.stored import FAILURE_BODY_CAP, stored_failure, stored_reply
+from tests.support.memory import PEAK_MIB, needs_peak_memory
 
 TEXT = b'{"a":"hello hello hello"}'
 BROTLI = bytes.fromhex("0b0c807b2261223a2268656c6c6f2068656c6c6f2068656c6c6f227d03")  # TEXT
@@ -97,7 +98,7 @@ def test_a_decoder_holds_little_more_than_the_cap(encode: object) -> None:
 
 
 BOMB = """
-import gzip, resource, struct, sys, zlib
+import gzip, struct, sys, zlib
 from llmbatch.cassette.encoding import TooLargeError, decoded_body
 
 CAP, BLOCK, GIB = 1 << 20, bytes(1 << 20), 1 << 30
@@ -131,17 +132,16 @@ make, encoding = made[sys.argv[1]]
 bomb = make()
 if encoding == "zstd":
     decoded_body(bomb[:22], encoding, cap=CAP)  # two blocks: the module is loaded, its window there
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_mib()
 try:
     print("decoded", decoded_body(bomb, encoding, cap=CAP).left)
 except TooLargeError:
-    unit = 1 if sys.platform == "darwin" else 1024
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
-    print("stopped", "small" if grown < 24 * CAP else grown)
+    grown = peak_mib() - before
+    print("stopped", "small" if grown < 24 else grown)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked of POSIX")
+@needs_peak_memory
 @pytest.mark.parametrize("bomb", ["one member", "many members", "nested", "deflate", "zstd", "br"])
 def test_a_gibibyte_of_zeros_takes_no_memory(bomb: str) -> None:
     """In a process of its own, whose peak is known: a few times the cap, not what the bomb holds."""
@@ -149,7 +149,8 @@ def test_a_gibibyte_of_zeros_takes_no_memory(bomb: str) -> None:
         pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
     if bomb == "br":
         pytest.importorskip("brotli", minversion="1.2")
-    finished = subprocess.run([sys.executable, "-c", BOMB, bomb], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", PEAK_MIB + BOMB, bomb]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert "stopped small\n" == finished.stdout, finished.stderr
 

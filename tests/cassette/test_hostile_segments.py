@@ -20,6 +20,7 @@ from llmbatch.cassette.segment import Metadata, header_bytes
 from llmbatch.cassette.store import Store
 from llmbatch.cli import main
 from llmbatch.errors import CassetteDamaged
+from tests.support.memory import PEAK_MIB, needs_peak_memory
 
 URL = "https://api.example.com/v1/chat/completions"
 SEGMENT = "segment-00001.yaml"
@@ -195,10 +196,10 @@ def test_links_that_lead_nowhere_or_out_are_refused(tmp_path: Path) -> None:
             Store(folder).open()
 
 
+@needs_peak_memory
 @pytest.mark.parametrize("place", ["first", "metadata", "line"])
 def test_a_huge_line_of_a_segment_is_refused_with_flat_memory(place: str, tmp_path: Path) -> None:
     """CWE-400: three GiB without a line break, sparse; verify and replay read no more of it than the cap."""
-    pytest.importorskip("resource")
     folder = tmp_path / "huge"
     line = fill(folder)
     starts = {"first": b"", "metadata": b"version: 1\nmetadata: ", "line": header_bytes(Metadata()) + line + b"- "}
@@ -206,9 +207,8 @@ def test_a_huge_line_of_a_segment_is_refused_with_flat_memory(place: str, tmp_pa
         stream.write(starts[place])
         stream.truncate(3 << 30)
     script = (
-        "import resource, sys; from llmbatch.cli import main; "
-        "code = main(['cassette', *sys.argv[1:]]); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); "
-        "sys.exit(code)"
+        f"import sys; from llmbatch.cli import main\n{PEAK_MIB}\n"
+        "code = main(['cassette', *sys.argv[1:]]); print(peak_mib()); sys.exit(code)"
     )
     for command in (["verify", "huge"], ["export", "huge", "--to", "out.jsonl"]):
         process = [sys.executable, "-c", script, *command]

@@ -21,6 +21,7 @@ from llmbatch.cassette.upkeep.exchange.incoming import Incoming, Unusable
 from llmbatch.cassette.upkeep.exchange.stock_yaml import DEEPEST, read_stock_yaml
 from llmbatch.cli import main
 from llmbatch.errors import CassetteDamaged
+from tests.support.memory import PEAK_MIB, needs_peak_memory
 
 GOOD = """- request: {body: null, headers: {}, method: GET, uri: 'http://h.example/%s'}
   response: {body: {string: %s}, headers: {}, status: {code: 200, message: OK}}
@@ -41,10 +42,7 @@ def read(data: bytes) -> list[Incoming | Unusable]:
 
 def import_in_a_process(file: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Import into a folder beside the file, and print the most memory that it took, in MiB, as the last line."""
-    script = (
-        "import sys; from llmbatch.cli import main; code = main()\n"
-        "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\nsys.exit(code)"
-    )
+    script = f"import sys; from llmbatch.cli import main; code = main()\n{PEAK_MIB}\nprint(peak_mib()); sys.exit(code)"
     command = [sys.executable, "-c", script, "cassette", "import", file.name, "--into", "new", *more]
     return subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=False, timeout=120)
 
@@ -116,7 +114,6 @@ def test_merge_keys_are_refused() -> None:
 @pytest.mark.parametrize("place", ["body", "unknown", "first"])
 def test_a_nesting_bomb_ends_in_our_error_and_not_in_a_crash(bomb: str, place: str, tmp_path: Path) -> None:
     """PyYAML's C loader ends the process by SIGSEGV at 100,000 levels, which no `except` can see."""
-    pytest.importorskip("resource")
     file = tmp_path / "s.yaml"
     inside = f"- request:\n    body:\n      {bomb}\n"
     unknown = stock(good("a"), after=f"x:\n  {bomb}\n")
@@ -169,10 +166,10 @@ def test_an_endless_interaction_is_refused_at_the_cap(start: str, monkeypatch: p
     assert (1 << 20) + (1 << 18) > endless.given
 
 
+@needs_peak_memory
 @pytest.mark.parametrize("name", ["s.yaml", "s.jsonl", "requests.jsonl"])
 def test_a_huge_line_is_refused_with_flat_memory(name: str, tmp_path: Path) -> None:
     """CWE-400: three GiB without a line break, as a sparse file that takes no space and cannot be held."""
-    pytest.importorskip("resource")
     file = tmp_path / name
     start = stock(good("a"), "- request: {body: '", after="") if name == "s.yaml" else b'{"custom_id":"'
     with file.open("wb") as stream:
@@ -192,7 +189,6 @@ def test_a_huge_line_is_refused_with_flat_memory(name: str, tmp_path: Path) -> N
 
 def test_a_huge_file_takes_no_memory(tmp_path: Path) -> None:
     """Interactions are held one at a time: 25 MB of them take no more than a few."""
-    pytest.importorskip("resource")
     peaks = []
     for number in (2, 25):
         file = tmp_path / "s.yaml"
