@@ -89,9 +89,10 @@ class CaseRunner:
 
     def _count(self, passes: list[CaseContext]) -> int:
         """Add what the passes of a case asked to the counters, each interaction once; return what was paid."""
-        paid = sum([context.paid for context in passes])
-        self.counters.paid += paid
-        self.counters.cached += max(0, passes[-1].paid + passes[-1].cached - paid)
+        counters, last = self.counters, passes[-1]
+        paid = last.paid if len(passes) == 1 else sum([context.paid for context in passes])
+        counters.paid += paid
+        counters.cached += max(0, last.paid + last.cached - paid)
         return paid
 
     async def rehearse(self, case: Case) -> None:
@@ -118,16 +119,17 @@ class CaseRunner:
         error: Exception | None = None
         try:
             returned = await self._call_task(case, ask)
-            answer, columns = answer_spoken_of(returned, ask.answers), columns_of_return(returned)
-            failure = failure_of_return(returned, ask.answers)
+            answers = ask.answers
+            answer, columns = answer_spoken_of(returned, answers), columns_of_return(returned)
+            failure, cost_usd = failure_of_return(returned, answers), cost_of(context)
             row = build_row(
                 case,
                 failure=failure,
                 context=context,
-                answers=ask.answers,
+                answers=answers,
                 answer=answer,
                 columns=columns,
-                cost_usd=cost_of(context),
+                cost_usd=cost_usd,
             )
         except Exception as raised:  # noqa: BLE001 - one case's exception is that case's row
             fatal = first_of(raised, FATAL)
@@ -173,17 +175,16 @@ class CaseRunner:
     def _arguments(self, case: Case, ask: BoundAsk) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for name in case.task.arguments:
-            match name:
-                case "sample":
-                    arguments[name] = _own_copy(case.sample.value)
-                case "ask":
-                    arguments[name] = ask
-                case "client":
-                    arguments[name] = self.client_of(self.model_of(case))
-                case "model":
-                    arguments[name] = _as_written(self.model_of(case))
-                case _:
-                    arguments[name] = case.variant.values[name]
+            if name == "sample":
+                arguments[name] = _own_copy(case.sample.value)
+            elif name == "ask":
+                arguments[name] = ask
+            elif name == "client":
+                arguments[name] = self.client_of(self.model_of(case))
+            elif name == "model":
+                arguments[name] = _as_written(self.model_of(case))
+            else:
+                arguments[name] = case.variant.values[name]
         return arguments
 
 

@@ -20,6 +20,7 @@ LONGEST_LINE = 64 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 _EXACT_FLOAT = 2.0**63  # at and beyond it a float may stand for an integer that orjson could not hold
+_EXACT_TYPES = frozenset({str, int, bool, type(None)})
 _MANY_DIGITS = re.compile(rb"[0-9]{19}")
 
 
@@ -62,6 +63,8 @@ def exact_json(text: bytes) -> Any:
         if not _MANY_DIGITS.search(text):  # only a long integer can be orjson's fault
             raise
         return _slow_json(text)
+    if type(value) is dict and _EXACT_TYPES.issuperset(map(type, value.values())):
+        return value
     return _slow_json(text) if _may_have_lost_digits(value) else value
 
 

@@ -163,6 +163,8 @@ class _Reader:
         if self._id_field is None:
             return identities.of_content(canonical_json(data)), ""
         declared = declared_id(data.get(self._id_field))
+        if declared is not None and self._ids_are_new:
+            return declared, ""
         if declared is None:
             problem = f"`{self._id_field}`, the id, is {_short(data.get(self._id_field))}"
             if self._id_field not in data:

@@ -64,7 +64,7 @@ class Column(NamedTuple):
 class Shape:
     """Rows of equal names and types, until they are made columns. `is_foreign`: they hold no cells yet."""
 
-    __slots__ = ("_nested", "_rows", "_texts_of", "characters", "indexes", "is_foreign", "names", "types")
+    __slots__ = ("_nested", "_rows", "_texts", "characters", "indexes", "is_foreign", "names", "types")
 
     def __init__(self, names: tuple[str, ...], types: tuple[type, ...]) -> None:
         self.names = names
@@ -73,29 +73,25 @@ class Shape:
         self.indexes: list[int] = []
         self.characters = 0
         self._rows: list[Sequence[Any]] = []
-        texts = [kind is str for kind in types]
-        self._texts_of: Callable[[Sequence[Any]], Iterator[str]] = lambda cells: compress(cells, texts)
+        self._texts = [kind is str for kind in types]
         self._nested = [position for position, kind in enumerate(types) if kind in (list, dict)]
 
-    def weighed(self, cells: Sequence[Any]) -> tuple[Sequence[Any], int]:
-        """Return a row's cells as they can be kept, and their weight in characters.
+    def add(self, index: int, cells: Sequence[Any]) -> int:
+        """Keep the row of a plan index, and return its weight in characters.
 
         Lists and mappings are copied, since whoever made the row may go on to change them. Raises TaskError for an
         element that no table can hold.
         """
-        weight = ROW_CHARACTERS + sum(map(len, self._texts_of(cells)))
+        weight = ROW_CHARACTERS + sum(map(len, compress(cells, self._texts)))
         if self._nested:
             cells = list(cells)
             for position in self._nested:
                 cells[position], more = _own(cells[position])
                 weight += more
-        return cells, weight
-
-    def add(self, index: int, cells: Sequence[Any], weight: int) -> None:
-        """Keep a row."""
         self.indexes.append(index)
         self._rows.append(cells)
         self.characters += weight
+        return weight
 
     def columns(self, scrub: Scrub | None) -> tuple[Batch, pl.DataFrame]:
         """Return the rows as columns; the frame lacks those of None alone. The rows are let go.
