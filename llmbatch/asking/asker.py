@@ -73,8 +73,12 @@ class Asker:
             if model is None or "model" in options:
                 model = self._choose(options.get("model"), asking)
             template = self.prompts.get(arguments.prompt, verbatim=arguments.fields is None)
-            manner = self._manner(arguments, model)
-            messages = word(arguments, template, manner, asking.withheld, asking.source)
+            kept = None if options else self._manners.get((id(model), id(arguments.shape)))
+            manner = self._manner(arguments, model) if kept is None else kept[1]
+            if options or manner.instruction:
+                messages = word(arguments, template, manner, asking.withheld, asking.source)
+            else:
+                messages = template.render(arguments.fields or {}, withheld=asking.withheld, source=asking.source)
             wire, canonical = manner.envelope.around(messages)
         except AuthorError as error:
             self.on_author_error(error)

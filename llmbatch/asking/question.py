@@ -32,6 +32,7 @@ class Manner(NamedTuple):
     envelope: Envelope
     address: Address
     qualified: str
+    instruction: str
 
 
 class Question(NamedTuple):
@@ -68,6 +69,9 @@ class Arguments(NamedTuple):
     options: Mapping[str, Any]
 
 
+_arguments_of: Callable[[Iterable[Any]], Arguments] = partial(tuple.__new__, Arguments)
+
+
 def read_arguments(positional: tuple[Any, ...], options: Mapping[str, Any]) -> Arguments:
     """Tell `ask(prompt, fields)` from `ask(Shape, prompt, fields)`. Raises TaskError naming the mistake."""
     for name in options:
@@ -77,7 +81,7 @@ def read_arguments(positional: tuple[Any, ...], options: Mapping[str, Any]) -> A
             raise TaskError(f"ask has no option `{name}`", known=", ".join(OPTIONS), fix=fix)
     shape: Any = str
     rest = positional
-    if positional and not _is_prompt(positional[0]):
+    if positional and (isinstance(positional[0], type) or not _is_prompt(positional[0])):
         shape, rest = positional[0], positional[1:]
     if not 1 <= len(rest) <= 2 or not (type(rest[0]) is str or _is_prompt(rest[0])):
         raise TaskError(
@@ -87,12 +91,10 @@ def read_arguments(positional: tuple[Any, ...], options: Mapping[str, Any]) -> A
     fields = rest[1] if len(rest) == 2 else None
     if type(fields) is not dict and len(rest) == 2:
         fields = _as_mapping(fields)
-    return Arguments(shape, rest[0], fields, options)
+    return _arguments_of((shape, rest[0], fields, options))
 
 
 def _is_prompt(value: object) -> bool:
-    if isinstance(value, type):  # a shape: it and a text are the most frequent, and told without an ABC
-        return False
     if isinstance(value, (str, Path)):
         return True
     return isinstance(value, Sequence) and all(isinstance(turn, Mapping) for turn in value)
@@ -117,7 +119,8 @@ def manner_of(arguments: Arguments, model: ResolvedModel, address: Address) -> M
     asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
     parameters = resolve_parameters(model.defaults, {**asked, **(options.get("extra_body") or {})})
     envelope = Envelope(model.name, parameters, shape.response_format(mode))
-    return Manner(model, shape, mode, parameters, envelope, address, model.qualified)
+    instruction = "" if mode == "json_schema" else shape.instruction
+    return Manner(model, shape, mode, parameters, envelope, address, model.qualified, instruction)
 
 
 def word(
@@ -125,11 +128,11 @@ def word(
 ) -> list[dict[str, Any]]:
     """Return the messages to send. Raises PromptError."""
     messages = template.render(arguments.fields or {}, withheld=withheld, source=source)
-    after = arguments.options.get("after") if arguments.options else None
+    after = arguments.options.get("after")
     if after is not None:
         messages = [*after.messages, *(turn for turn in messages if turn["role"] != "system")]
-    if manner.mode != "json_schema" and manner.shape.instruction:
-        messages[-1] = _with_instruction(messages[-1], manner.shape.instruction)
+    if manner.instruction:
+        messages[-1] = _with_instruction(messages[-1], manner.instruction)
     return messages
 
 

@@ -169,7 +169,9 @@ def frame(line: bytes) -> Frame:
 
 def decode_reply(line: bytes) -> Reply:
     """Return the reply of an answer's line without parsing the request. Raises BadLineError."""
-    payload = payload_of(line, b"- ")
+    payload = line[2:-_SUFFIX]
+    if not (line.startswith(b"- ") and line.endswith(b"%b%08x\n" % (CRC_MARK, zlib.crc32(payload)))):
+        payload_of(line, b"- ")  # says what is wrong
     start, response = payload.find(_REQUEST_MARK), payload.rfind(_REPLY_MARK)
     if start < 0 or response < start or not payload.endswith(b"}"):
         raise BadLineError("it holds no request or no response")

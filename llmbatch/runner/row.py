@@ -153,26 +153,27 @@ def _measured(
         # the latest by its own clock: the order in which gathered asks ended is not the replay's
         last = max(replies, key=lambda reply: reply.recorded_at)
         taken_us = sum([reply.taken_us for reply in replies])
-    tokens_in, tokens_out = _tokens(replies, answers)
+    only = answers[0] if len(replies) == len(answers) == 1 else None
+    if only is not None and only.reply is last and only.tokens:
+        tokens_in, tokens_out = only.tokens.get("in"), only.tokens.get("out")
+    else:
+        tokens_in, tokens_out = _tokens(replies, answers)
     return {
         "llmbatch_tokens_in": tokens_in,
         "llmbatch_tokens_out": tokens_out,
         "llmbatch_cost_usd": cost_usd,
         "llmbatch_asks": len(replies),
-        "llmbatch_request_id": last.header("x-request-id"),
+        "llmbatch_request_id": values[0] if (values := last.headers.get("x-request-id")) else None,
         "llmbatch_recorded_at": last.recorded_at,
         "llmbatch_taken_us": taken_us,
     }
 
 
-def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> tuple[int, int] | tuple[None, None]:
+def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> tuple[int | None, int | None]:
     """Return the sums of tokens in and out over the replies that have a count.
 
     The counts of replies that became answers are read already.
     """
-    only = answers[0] if len(replies) == len(answers) == 1 else None
-    if only is not None and only.reply is replies[0] and only.tokens:
-        return only.tokens["in"], only.tokens["out"]
     read = {id(answer.reply): answer.tokens for answer in answers if answer is not None and answer.tokens}
     tokens_in = tokens_out = counted = 0
     for reply in replies:
