@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import orjson
+
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.parse.body import load_body
 from llmbatch.parse.stream import is_stream, join_stream
@@ -47,7 +49,11 @@ def read_completion(body: bytes, content_type: str | None = None) -> Completion 
     A body that is no such thing is a Failure: INVALID_JSON, NOT_API, EMPTY_CHOICES, SERVER_ERROR (an error
     object in a good reply) or TRUNCATED_BODY (a stream that was cut). Never raises.
     """
-    document = join_stream(body) if body[:1] != b"{" and is_stream(body, content_type) else load_body(body)
+    try:
+        # a body that is an object is no stream, whatever its content type says
+        document = orjson.loads(body) if body[:1] == b"{" else _load(body, content_type)
+    except orjson.JSONDecodeError:
+        document = load_body(body)
     if type(document) is not dict:
         if isinstance(document, Failure):
             return document
@@ -90,9 +96,13 @@ def read_completion(body: bytes, content_type: str | None = None) -> Completion 
 _completed: Callable[[Iterable[Any]], Completion] = partial(tuple.__new__, Completion)  # a third of Completion(...)
 
 
+def _load(body: bytes, content_type: str | None) -> Any:
+    return join_stream(body) if is_stream(body, content_type) else load_body(body)
+
+
 def usage_of(body: bytes) -> Usage | None:
     """Return the tokens a reply of any model API says it used: chat, responses, embeddings, streams."""
-    document = join_stream(body) if is_stream(body, None) else load_body(body)
+    document = _load(body, None)
     return _usage(document.get("usage")) if isinstance(document, dict) else None
 
 

@@ -16,6 +16,7 @@ from llmbatch.asking.asker import Asker, Asking, BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.cassette.case import CaseContext, RehearsalOver, current_case
 from llmbatch.config import ResolvedModel
+from llmbatch.experiment.answer import Answer
 from llmbatch.experiment.ask import Model
 from llmbatch.plan import Case
 from llmbatch.plan.variant import Variant
@@ -135,9 +136,14 @@ class CaseRunner:
                 returned = await case.task.function(**self._arguments(case, ask))
             else:
                 returned = await self._in_thread(case, ask)
-            answers = ask.answers
-            answer, columns = answer_spoken_of(returned, answers), columns_of_return(returned)
-            failure, cost_usd = failure_of_return(returned, answers), cost_of(context)
+            answers, cost_usd = ask.answers, cost_of(context)
+            answer: Answer[Any] | None
+            if type(returned) is Answer and returned.failure is None and answers == [returned]:
+                # a good answer that is the only one, as most are, needs no judging
+                answer, columns, failure = returned, returned.columns, None
+            else:
+                answer, columns = answer_spoken_of(returned, answers), columns_of_return(returned)
+                failure = failure_of_return(returned, answers)
             row = build_row(
                 case,
                 failure=failure,

@@ -95,6 +95,7 @@ class _Records(Protocol):
 
     name: str
     is_fixed: bool
+    place_of_all: str  # what stands before the number of a record in its place
 
     def place(self, number: int) -> str: ...
     def records(self) -> Iterator[Record]: ...
@@ -113,6 +114,7 @@ class _Reader:
         strict: bool,
     ) -> None:
         self._records = records
+        self._place = records.place_of_all
         self._truth = truth
         self._id_field = id_field
         self._shape = shape
@@ -144,7 +146,7 @@ class _Reader:
         return number
 
     def _sample(self, record: Record, identities: Identities) -> Sample:
-        place = self._records.place(record.number)
+        place = f"{self._place}{record.number}"
         data = record.data
         if data is None:
             return self._bad(identities.of_content(record.raw), {}, record, record.problem)

@@ -86,7 +86,11 @@ class Shape:
         if self._nested:
             cells = list(cells)
             for position in self._nested:
-                cells[position], more = _own(cells[position])
+                cell = cells[position]
+                if type(cell) is list and _STR.issuperset(map(type, cell)):
+                    cells[position], more = cell.copy(), sum(map(len, cell))
+                else:
+                    cells[position], more = _own(cell)
                 weight += more
         self.indexes.append(index)
         self._rows.append(cells)
@@ -144,12 +148,8 @@ class Batch:
 
 def _own(cell: Any) -> tuple[Cell, int]:
     """Return a copy of a list or mapping, and about what it weighs."""
-    if type(cell) is list:
-        types = set(map(type, cell))
-        if types <= _STR:
-            return cell.copy(), sum(map(len, cell))
-        if types <= SCALAR_KINDS.keys():
-            return cell.copy(), sum(len(element) for element in cell if type(element) is str)
+    if type(cell) is list and set(map(type, cell)) <= SCALAR_KINDS.keys():
+        return cell.copy(), sum(len(element) for element in cell if type(element) is str)
     own = cell_of(cell)
     return own, len(json_text(own))
 
@@ -198,6 +198,8 @@ def _scalars(name: str, cells: Sequence[Any], kind: Kind, scrub: Scrub | None) -
             said = "\n".join(cell for cell in cells if cell is not None).encode()
             if scrub(said) != said:
                 cells = [None if cell is None else scrub(cell.encode()).decode() for cell in cells]
+        if len(cells) > 1 and cells.count(cells[0]) == len(cells):  # what a variant says in each of its rows
+            return pl.Series(name, cells[:1], dtype=pl.String(), strict=True).new_from_index(0, len(cells))
         return pl.Series(name, cells, dtype=pl.String(), strict=True)
     except UnicodeEncodeError:  # a lone surrogate
         return _scalars(name, [cell_of(cell) for cell in cells], STR, scrub)
