@@ -53,7 +53,7 @@ def record_all(project: Project, model: str) -> None:
     settings = settings_of({"model": (model,), "record_mode": "new_episodes"})
     prepared = prepare(experiment, [], settings, {})
     plan = prepared.plan
-    with make_store(project.cassette, prepared.mode, plan, prepared.config, ()) as store:
+    with make_store(project.cassette, prepared.mode, plan, prepared.config, (), kind=Store) as store:
         models = Models(prepared.config, store.recorded_base_url, offline=False)
         models.of_plan(plan)
         asker = Asker(store, Prompts(experiment.base_folders), models.resolve, engine=_Direct(store))

@@ -87,7 +87,11 @@ def read_contents(folder: Path, *, fresh: bool) -> Contents:
     generation being recorded: one that was begun and is not complete, else a new one without lines.
     """
     shelves = Shelves(folder)
-    shelves.read_on()
+    try:
+        shelves.read_on()
+    except BaseException:
+        shelves.close()
+        raise
     begun = shelves.generations_with_answers()
     last, newest = max(shelves.complete), max(begun, default=COMPLETE)
     generation = last if not fresh else newest if newest > last else last + 1

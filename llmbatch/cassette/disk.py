@@ -14,20 +14,22 @@ _NO_FOLDER_SYNC = frozenset((errno.EINVAL, errno.ENOTSUP, errno.EBADF))
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def disk_error(what: str, path: Path, why: OSError | str, **details: str) -> DiskError:
-    """Return the error for a file that the disk did not take, with the fix that its reason asks for.
+def disk_error(what: str, path: Path, why: OSError | str, *, fix: str = "", **details: str) -> DiskError:
+    """Return the error for a file that the disk did not take, with the fix that its reason asks for in a recording.
 
     `why` as text is a reason without an error of the system: a line that did not fit.
     """
     said = why if isinstance(why, str) else why.strerror or str(why)
     code = None if isinstance(why, str) else why.errno
+    return DiskError(f"{what}: {said}", file=str(path), **details, fix=fix or _fix_of_recording(code))
+
+
+def _fix_of_recording(code: int | None) -> str:
     if code is None or code in _FULL:
-        fix = "free space on that disk and run the same command again: what was recorded stays recorded"
-    elif code in _CLOSED:
-        fix = "make the folder writable, or replay what is recorded with --offline"
-    else:
-        fix = "check the disk, then `llmbatch cassette verify`; --offline replays what is recorded"
-    return DiskError(f"{what}: {said}", file=str(path), **details, fix=fix)
+        return "free space on that disk and run the same command again: what was recorded stays recorded"
+    if code in _CLOSED:
+        return "make the folder writable, or replay what is recorded with --offline"
+    return "check the disk, then `llmbatch cassette verify`; --offline replays what is recorded"
 
 
 def lost_by_the_disk(path: Path, why: OSError, **details: str) -> DiskError:

@@ -10,8 +10,10 @@ import gzip
 import importlib
 import io
 import zlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+_PIECE_BYTES = 1 << 18
 
 
 class TooLargeError(ValueError):
@@ -63,7 +65,7 @@ def _gunzip(body: bytes, cap: int) -> bytes:
         return body  # the client has decoded it and kept the header
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
-            return stream.read(cap + 1)
+            return _joined(iter(lambda: stream.read1(_PIECE_BYTES), b""), cap)
     except (OSError, EOFError, zlib.error) as error:
         raise _BrokenError from error
 
@@ -73,12 +75,36 @@ def _inflate(body: bytes, cap: int) -> bytes:
     for window in (zlib.MAX_WBITS, -zlib.MAX_WBITS):
         stream = zlib.decompressobj(window)
         try:
-            plain = stream.decompress(body, cap + 1)
+            plain = _joined(_inflated(stream, body), cap)
         except zlib.error:
             continue
         if len(plain) > cap or (stream.eof and not stream.unused_data):
             return plain
     return body
+
+
+def _inflated(stream: Any, body: bytes) -> Iterator[bytes]:
+    """Yield what the body stands for in pieces. Raises zlib.error for bytes that are none, or stand behind its end."""
+    for start in range(0, len(body), _PIECE_BYTES):
+        if stream.eof:
+            raise zlib.error("there are bytes behind the end")
+        given = body[start : start + _PIECE_BYTES]
+        while piece := stream.decompress(given, _PIECE_BYTES):
+            yield piece
+            given = stream.unconsumed_tail
+
+
+def _joined(pieces: Iterable[bytes], cap: int) -> bytes:
+    """Return the pieces as one body, and no more of them than make it longer than the cap.
+
+    A buffer that grows in its place: what the decoders join themselves, they hold two or three times.
+    """
+    plain = io.BytesIO()
+    for piece in pieces:
+        plain.write(piece)
+        if plain.tell() > cap:
+            break
+    return plain.getvalue()
 
 
 def _unzstd(body: bytes, cap: int) -> bytes:
@@ -91,7 +117,7 @@ def _unzstd(body: bytes, cap: int) -> bytes:
             continue
         try:
             with module.ZstdFile(io.BytesIO(body)) as stream:
-                return bytes(stream.read(cap + 1))
+                return _joined(iter(lambda: bytes(stream.read1(_PIECE_BYTES)), b""), cap)
         except (EOFError, module.ZstdError) as error:
             raise _BrokenError from error
     raise _NoDecoderError

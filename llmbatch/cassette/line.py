@@ -159,6 +159,13 @@ def _body_text(body: bytes | None) -> tuple[str | None, bool]:
         return base64.b64encode(body).decode(), True
 
 
+def typed(kind: type[_T], value: Any) -> _T:
+    """Return the value. Raises TypeError unless it is of that type: a checksum says nothing of who wrote a line."""
+    if type(value) is not kind:
+        raise TypeError(f"{kind.__name__} expected, found {type(value).__name__}")
+    return value
+
+
 def frame(line: bytes) -> Frame:
     """Return key and generation, by position. Raises BadLineError; the checksum's value is not looked at."""
     found = _FRAME.match(line)
@@ -203,12 +210,12 @@ def decode(line: bytes) -> Decoded:
         key, case, kind, message = bytes.fromhex(head["key"]), head["case"], head.get("kind"), head.get("message")
         if len(key) != 16 or (kind is None) != (message is None) or (reply is None and kind is None):
             raise BadLineError("it has no whole key, or is neither an answer nor a failure")
-        generation = _as(int, head["generation"])
+        generation = typed(int, head["generation"])
         if not 0 <= generation < _GENERATIONS:
             raise BadLineError("its generation is no number")
-        call = Call(request, _as(int, head["repeat"]), _as(int, head["ordinal"]), key)
-        case, kind, message = (None if text is None else _as(str, text) for text in (case, kind, message))
-        return Decoded(call, reply, generation, case, kind, message, _as(str, head["recorded_at"]))
+        call = Call(request, typed(int, head["repeat"]), typed(int, head["ordinal"]), key)
+        case, kind, message = (None if text is None else typed(str, text) for text in (case, kind, message))
+        return Decoded(call, reply, generation, case, kind, message, typed(str, head["recorded_at"]))
     except BadLineError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -235,7 +242,7 @@ def _request(text: bytes) -> Request:
     # between the method and the URL no quote can stand bare, so the mark is the member itself
     value, binary = _loads(text, _BINARY_REQUEST, _PLAIN_REQUEST)
     body = _body_bytes(value["body"], binary=binary)
-    return Request(_as(str, value["method"]), _as(str, value["uri"]), _headers(value["headers"]), body, b"")
+    return Request(typed(str, value["method"]), typed(str, value["uri"]), _headers(value["headers"]), body, b"")
 
 
 def _reply(head: dict[str, Any], response: dict[str, Any], *, binary: bool) -> Reply:
@@ -266,13 +273,6 @@ def _headers(value: dict[str, list[str]]) -> Headers:
             raise TypeError("a header has no list of values")
         "".join(values)  # raises TypeError unless all are texts
     return {name: tuple(values) for name, values in value.items()}
-
-
-def _as(kind: type[_T], value: Any) -> _T:
-    """Return the value. Raises TypeError unless it is of that type: a checksum says nothing of who wrote a line."""
-    if type(value) is not kind:
-        raise TypeError(f"{kind.__name__} expected, found {type(value).__name__}")
-    return value
 
 
 def _body_bytes(text: str | None, *, binary: bool) -> bytes | None:

@@ -27,6 +27,7 @@ from llmbatch.errors import CassetteLocked
 LOCK_FILE = ".lock"
 
 _log = logging.getLogger(__name__)
+_DRAFT = f"{LOCK_FILE}.draft-"
 _held_here: set[str] = set()
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _UNWRITABLE = "the cassette's lock cannot be written"
@@ -79,25 +80,33 @@ class Lock:
         return str(self.path.resolve())
 
     def _create(self, text: bytes) -> bool:
+        """Make the lock, whole or not at all; False where there is one.
+
+        It is written under a name of its own and linked to its place, which is one step: a process that is killed
+        leaves no lock that does not say whose it is.
+        """
+        draft = self.path.with_name(f"{_DRAFT}{self.token}")
+        _write_new(draft, text)
         try:
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            os.link(draft, self.path)
         except FileExistsError:
             return False
-        except OSError as error:
-            raise disk_error(_UNWRITABLE, self.path, error) from error
-        problem: OSError | str | None = None
-        try:
-            if os.write(handle, text) != len(text):
-                problem = "its text did not fit"
-        except OSError as error:
-            problem = error
+        except FileNotFoundError:  # somebody who holds the lock by now has cleared the draft away
+            return False
+        except OSError:  # a file system without links
+            return self._create_in_place(text)
         finally:
-            os.close(handle)
-        if problem is None:
-            return True
-        with suppress(OSError):  # a lock that says nothing would be respected for ever
-            self.path.unlink()
-        raise disk_error(_UNWRITABLE, self.path, problem)
+            _remove(draft)
+        for left in self.path.parent.glob(f"{_DRAFT}*"):  # of killed processes
+            _remove(left)
+        return True
+
+    def _create_in_place(self, text: bytes) -> bool:
+        try:
+            _write_new(self.path, text)
+        except FileExistsError:
+            return False
+        return True
 
     def _read(self) -> bytes | None:
         try:
@@ -144,6 +153,33 @@ class Lock:
             why = "one run writes a cassette at a time; `--offline` reads it all the same"
             fix = f"let it end; if process {pid} is no llmbatch, delete {self.path}"
         return CassetteLocked(what, lock=str(self.path), since=str(holder.get("started", "?")), why=why, fix=fix)
+
+
+def _write_new(path: Path, text: bytes) -> None:
+    """Write a file that is not there yet. Raises FileExistsError and DiskError, and then it is not left behind."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise disk_error(_UNWRITABLE, path, error) from error
+    problem: OSError | str | None = None
+    try:
+        if os.write(handle, text) != len(text):
+            problem = "its text did not fit"
+    except OSError as error:
+        problem = error
+    finally:
+        os.close(handle)
+    if problem is None:
+        return
+    _remove(path)  # a lock that says nothing would be respected for ever
+    raise disk_error(_UNWRITABLE, path, problem)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 def _holder() -> dict[str, Any]:

@@ -63,6 +63,12 @@ class Shelves:
         self._shelves, self._chosen = {number: chosen}, number
         return chosen
 
+    def close(self) -> None:
+        """Close the files of all shelves."""
+        for shelf in self._shelves.values():
+            for lines in shelf.values():
+                lines.close()
+
     def read_on(self) -> None:
         """Scan what is new since the last time. Raises CassetteDamaged."""
         older = sum(self._read_file(name) for name in segments_of(self._folder))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -82,7 +83,7 @@ class Store:
         CassetteDamaged and DiskError.
         """
         once = self.record_mode == "once" and self._joining is None  # whether a worker records, its run has decided
-        wants = not (self.record_mode == "none" or (once and read_contents(self.folder, fresh=False).has_answers))
+        wants = not (self.record_mode == "none" or (once and _has_answers(self.folder)))
         self._aliases = read_aliases(self.folder)
         endpoints = {name: self._aliases.recorded(url) for name, url in self._metadata.endpoints.items()}
         self._metadata = replace(self._metadata, endpoints=endpoints)
@@ -212,8 +213,7 @@ class Store:
         with self._changing:
             first = self.find(call.key)
             if first is not None:
-                # with its whole body: it was paid for, and the cost is at the end of it
-                self._append(FAILURES, call, self._line(call, stored, case, DUPLICATE))
+                self._append(FAILURES, call, self._duplicate_line(call, stored, case))
                 return first
             self._append(SEGMENT, call, line)
         return decode_reply(line)
@@ -331,6 +331,13 @@ class Store:
             )
         return line
 
+    def _duplicate_line(self, call: Call, stored: Reply, case: str | None) -> bytes:
+        """Return the line of an answer that came second; without its body where two members more are too many."""
+        try:
+            return self._line(call, stored, case, DUPLICATE)  # whole: it was paid for, and the cost is at its end
+        except TooLargeError:
+            return self._line(call, replace(stored, body=b""), case, DUPLICATE)
+
     def _append(self, kind: str, call: Call, line: bytes) -> None:
         if self._writer is None:
             raise InternalError(
@@ -340,6 +347,11 @@ class Store:
             )
         place = self._writer.append(kind, line)
         self._contents.note_appended(kind, call.key, place)
+
+
+def _has_answers(folder: Path) -> bool:
+    with closing(read_contents(folder, fresh=False)) as contents:
+        return contents.has_answers
 
 
 def _recorded_failure(found: Decoded) -> RecordedFailure:

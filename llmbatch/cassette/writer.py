@@ -102,12 +102,12 @@ class Writer:
 
     def close(self) -> None:
         """Sync and close the files and give the lock back. Raises DiskError when a sync has failed."""
-        if self._syncing is not None:
-            self._syncing.end()
         try:
+            if self._syncing is not None:
+                self._syncing.end()
             self._close_files()
         finally:
-            self._lock.release()
+            self._lock.release()  # also when the wait for the sync is interrupted: this process may go on for days
 
     def _sync(self) -> None:
         for file in self._files.values():

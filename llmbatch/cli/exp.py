@@ -13,6 +13,7 @@ from llmbatch.errors import ExitCode, UsageError
 from llmbatch.invocation.options import settings_of
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import Prepared, execute, prepare
+from llmbatch.report.counting import counted
 from llmbatch.report.display import open_progress
 from llmbatch.report.safe import safe
 from llmbatch.report.terminal import print_tables
@@ -71,14 +72,10 @@ def _list(prepared: Sequence[Prepared]) -> int:
         for task in each.plan.tasks:
             cases = task.samples.count() * task.repeat
             for variant in task.variants:
-                print(safe(f"{each.experiment.path.name}::{task.title(variant)}  {_counted(cases)}"))
+                print(safe(f"{each.experiment.path.name}::{task.title(variant)}  {counted(cases, 'case')}"))
                 total += cases
-    print(_counted(total))
+    print(counted(total, "case"))
     return ExitCode.FINE if total else ExitCode.NOTHING_SELECTED
-
-
-def _counted(cases: int) -> str:
-    return f"{cases:,} case" if cases == 1 else f"{cases:,} cases"
 
 
 async def _run_one(prepared: Prepared) -> int:

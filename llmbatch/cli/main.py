@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import sys
@@ -12,9 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbatch.cli.arguments import build_parser
-from llmbatch.errors import ExitCode, LlmbatchError, TaskError
+from llmbatch.errors import DiskError, ExitCode, LlmbatchError, TaskError
 
 _NAMED_LIKE_A_KEY = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+
+_OUTPUT_REFUSED = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,13 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the reader of our output has gone, as in `llmbatch exp ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.FINE)
-    except Exception:  # noqa: BLE001 - whatever gets here is our bug, and says so
+    except Exception as error:  # noqa: BLE001 - whatever else gets here is our bug, and says so
+        if isinstance(error, OSError) and error.errno in _OUTPUT_REFUSED and error.filename is None:
+            _say(DiskError(f"the output cannot be written: {error.strerror}", fix="free space where it goes").report())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it has no place
+            return int(ExitCode.DISK)
         _say(traceback.format_exc() + "\nThis is a bug of llmbatch. Nothing that was recorded is lost.")
         return int(ExitCode.OUR_BUG)
 
 
 def _leave(code: int) -> int:
-    """Return the code; after Ctrl-C end here if sync tasks hang, whose threads Python would wait for."""
+    """Write out what was printed and return the code.
+
+    After Ctrl-C end here if sync tasks hang, whose threads Python would wait for.
+    """
+    sys.stdout.flush()  # here a disk or a reader that is gone can still be told
     if code == ExitCode.INTERRUPTED:
         from llmbatch.invocation.work import TASK_THREADS  # noqa: PLC0415 - loaded by then
 

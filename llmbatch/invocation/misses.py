@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from llmbatch.call.values import Call, RecordedFailure
 from llmbatch.cassette.upkeep.digests import Digests
-from llmbatch.cassette.upkeep.nearest import Missed
+from llmbatch.cassette.upkeep.looking.nearest import Missed
 from llmbatch.cassette.upkeep.walk import title_of
 
 MOST_BYTES = 200_000_000

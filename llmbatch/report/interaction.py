@@ -10,7 +10,7 @@ from llmbatch.call.failure import Failure
 from llmbatch.call.values import Reply, Request
 from llmbatch.cassette.line import Decoded
 from llmbatch.cassette.scrub import key_headers_of
-from llmbatch.cassette.upkeep.difference import Difference
+from llmbatch.cassette.upkeep.looking.difference import Difference
 from llmbatch.cassette.upkeep.walk import RecordedLine
 from llmbatch.parse.completion import Completion, read_completion
 from llmbatch.report.page import Field, Heading, Part, Text

@@ -123,5 +123,5 @@ class _Terminal(_Plain):
         width = max(8, self._console.width - len(lead))
         for number, line in enumerate(RichText(text, style=style).wrap(self._console, width) or [RichText()]):
             line.rstrip()
-            begin = RichText(" " * len(lead) if number else lead, style=lead_style)
-            self._console.print(begin + line, soft_wrap=True)
+            begin = (" " * len(lead), "") if number else (lead, lead_style)
+            self._console.print(RichText.assemble(begin, line), soft_wrap=True)

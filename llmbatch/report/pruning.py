@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from llmbatch.cassette.upkeep.pruning import Share, Survey
+from llmbatch.report.counting import counted
 from llmbatch.report.grid import Grid
 from llmbatch.report.page import Field, Heading, print_page
 from llmbatch.report.safe import safe
@@ -31,5 +32,5 @@ def print_survey(name: str, survey: Survey, *, stream: TextIO | None = None) -> 
 
 
 def _words(share: Share) -> str:
-    attempts = f" and {share.attempts:,} attempts without an answer" if share.attempts else ""
-    return f"{share.answers:,} interactions{attempts}, {bytes_text(share.bytes)}"
+    attempts = f" and {counted(share.attempts, 'attempt')} without an answer" if share.attempts else ""
+    return f"{counted(share.answers, 'interaction')}{attempts}, {bytes_text(share.bytes)}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from llmbatch.cassette.upkeep.nearest import Relation
-from llmbatch.cassette.upkeep.reasons import Reason
+from llmbatch.cassette.upkeep.looking.nearest import Relation
+from llmbatch.cassette.upkeep.looking.reasons import Reason
+from llmbatch.report.counting import counted
 from llmbatch.report.page import Field, Heading, Part
 
 MOST_SHOWN = 20
@@ -13,7 +14,7 @@ _MOST_DIFFERENCES = 4
 _MOST_VARIANTS = 5
 ALIAS = (
     "only the address differs: give the endpoint the recorded base URL, "
-    "or make the one an alias of the other, and the recorded answers count"
+    "or make it an alias of that (`llmbatch cassette alias`), and the recorded answers count"
 )
 
 
@@ -24,11 +25,11 @@ def page_of_reasons(reasons: list[Reason]) -> Iterator[Part]:
     if len(reasons) > MOST_SHOWN:
         rest = reasons[MOST_SHOWN:]
         calls = sum(reason.count for reason in rest)
-        yield Heading(f"{calls:,} more calls for {len(rest):,} other reasons", level=2)
+        yield Heading(f"{counted(calls, 'more call')} for {counted(len(rest), 'other reason')}", level=2)
 
 
 def _page_of(reason: Reason) -> Iterator[Part]:
-    calls = f"{reason.count:,} call{'s' if reason.count > 1 else ''}"
+    calls = counted(reason.count, "call")
     nearest = reason.nearest
     if nearest is None:
         yield Heading(f"{calls}: nothing is recorded that could be compared", level=2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from llmbatch.cassette.upkeep.statistics import Statistics, Used
+from llmbatch.cassette.upkeep.looking.statistics import Statistics, Used
+from llmbatch.report.counting import counted
 from llmbatch.report.grid import Grid
 from llmbatch.report.page import Field, Heading, Part
 from llmbatch.report.safe import safe
@@ -53,9 +54,9 @@ def overview_of(name: str, found: Statistics) -> Iterator[Part]:
         rows.append(("status", ", ".join(f"{status}: {n:,}" for status, n in sorted(found.statuses.items()))))
         rows.append(("tokens", f"{total.tokens_in:,} in, {total.tokens_out:,} out"))
         rows.append(("cost", _cost_words(total)))
-    rows.append(("failed", f"{sum(found.failures.values()) - found.duplicates:,} attempts"))
+    rows.append(("failed", counted(sum(found.failures.values()) - found.duplicates, "attempt")))
     if found.duplicates:
-        rows.append(("duplicates", f"{found.duplicates:,} second answers, kept for their cost"))
+        rows.append(("duplicates", f"{counted(found.duplicates, 'second answer')}, kept for the cost"))
     yield Heading(f"cassette {name}")
     yield from (Field(label, text) for label, text in rows)
 

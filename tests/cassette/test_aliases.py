@@ -232,7 +232,7 @@ def test_an_alias_is_not_added_while_a_run_writes(cassette: Path) -> None:
 
 def test_aliases_that_cannot_be_written_stay_as_they_were(cassette: Path) -> None:
     """A folder stands where the file is first written to."""
-    (cassette / f"{ALIASES_FILE}.partial").mkdir()
+    (cassette / f".{ALIASES_FILE}.unfinished").mkdir()
 
     with pytest.raises(DiskError):
         add_alias(cassette, NEW, OLD)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import pytest
@@ -79,6 +80,20 @@ def test_a_bomb_stops_at_the_cap(encode: object) -> None:
     assert callable(encode)
     with pytest.raises(TooLargeError):
         decoded_body(encode(b"0" * 5_000_000), "gzip" if encode is gzip.compress else "deflate", cap=CAP)
+
+
+@pytest.mark.parametrize("encode", [gzip.compress, zlib.compress, raw_deflate])
+def test_a_decoder_holds_little_more_than_the_cap(encode: object) -> None:
+    """One copy of the body is needed; a second one would double what a hostile file can take."""
+    assert callable(encode)
+    cap, bomb = 8 << 20, encode(bytes(64 << 20))
+    tracemalloc.start()
+    with pytest.raises(TooLargeError):
+        decoded_body(bomb, "gzip" if encode is gzip.compress else "deflate", cap=cap)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < cap * 3 // 2
 
 
 BOMB = """

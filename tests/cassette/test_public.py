@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 import llmbatch
-from llmbatch.errors import NoAnswerRecorded, UsageError
+from llmbatch.errors import NoAnswerRecorded, UnrecordedConnection, UsageError
 from tests.support.fault_server import FaultServer
 
 
@@ -74,3 +76,45 @@ def test_equal_requests_of_a_case_are_draws_of_their_own(server: FaultServer, tm
     assert live == replayed
     assert 6 == recording.misses == len({answer for answers in live for answer in answers})
     assert {"poll"} == {interaction.case for interaction in replay}
+
+
+def test_a_cassette_is_a_table(server: FaultServer, tmp_path: Path) -> None:
+    """A row an interaction, with what was asked and said; failed attempts on request."""
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "a word"}]}).encode()
+    with llmbatch.Cassette(tmp_path / "c", record_mode="new_episodes") as cassette:
+        answer = post(f"{server.base_url}/chat/completions", body)
+        with pytest.raises(urllib.error.HTTPError):
+            post(f"{server.base_url}/chat/completions", body.replace(b"a word", b"[[500]]"))
+        while_open = cassette.frame()
+    frame = cassette.frame(failures=True)
+
+    assert frame["response_body"][0] == answer.decode()
+    assert frame.select("model", "status", "text").row(0) == (
+        "m",
+        200,
+        json.loads(answer)["choices"][0]["message"]["content"],
+    )
+    assert [None, "server_error"] == frame["kind"].to_list()
+    assert while_open.equals(cassette.frame())
+    assert frame.columns == cassette.scan().collect_schema().names()
+
+
+def test_connections_past_the_recorder_are_refused_where_that_is_asked_for(server: FaultServer, tmp_path: Path) -> None:
+    """An empty list allows none; HTTP that is recorded passes."""
+    place = ("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+    with llmbatch.Cassette(tmp_path / "c", record_mode="new_episodes", allow_hosts=[]):
+        assert get(f"{server.url}/echo")
+        with pytest.raises(UnrecordedConnection, match=r"127\.0\.0\.1"):
+            socket.create_connection(place)
+    with llmbatch.Cassette(tmp_path / "c", allow_hosts=["127.0.0.1"]):
+        socket.create_connection(place).close()
+
+
+def test_the_room_has_the_public_names() -> None:
+    """`llmbatch.cassette` is what people without experiments import."""
+    from llmbatch import cassette
+
+    assert cassette.Cassette is llmbatch.Cassette
+    assert all(getattr(cassette, name).__name__ == name for name in cassette.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Casette'"):
+        cassette.Casette  # type: ignore[attr-defined]  # noqa: B018 - the access is what is tested

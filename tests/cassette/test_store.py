@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from llmbatch.call.values import Call, Reply
+from llmbatch.cassette.line import encode
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Mode, Store
+from llmbatch.cassette.syncing import BackgroundSync
 from llmbatch.errors import AnswerError, CassetteDamaged, ConfigError, InternalError
 
 URL = "https://api.example.com/v1/chat/completions"
@@ -335,3 +338,62 @@ def test_a_store_must_be_open(tmp_path: Path) -> None:
     """A lookup in a store that was never read would say that nothing is recorded."""
     with pytest.raises(InternalError, match="before it was opened"):
         Store(tmp_path).find(b"0" * 16)
+
+
+def test_opening_leaves_no_file_open_behind(tmp_path: Path) -> None:
+    """Of lines of equal keys both are read to tell which wins; a notebook opens a cassette again and again."""
+    folder, other = tmp_path / "one", tmp_path / "other"
+    fill(folder, range(2))
+    fill(other, range(2), text="s")
+    (folder / "segment-00002.yaml").write_bytes((other / "segment-00001.yaml").read_bytes())
+    before = _next_descriptor()
+    with Store(folder, record_mode="once"):
+        pass
+    assert before == _next_descriptor()
+
+    with (folder / "segment-00002.yaml").open("ab") as stream:
+        stream.write(b"no line of a cassette\n")
+    with pytest.raises(CassetteDamaged):
+        Store(folder).open()
+    assert before == _next_descriptor()
+
+
+def _next_descriptor() -> int:
+    """Return the number that the next opened file gets: the lowest that is free."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.close(descriptor)
+    return descriptor
+
+
+def test_an_interrupted_close_gives_the_lock_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the last sync is waited for: the process of a notebook lives on, and would lock itself out."""
+
+    end = BackgroundSync.end
+
+    def interrupted(syncing: BackgroundSync) -> None:
+        end(syncing)
+        raise KeyboardInterrupt
+
+    store = Store(tmp_path, record_mode="new_episodes").open()
+    with monkeypatch.context() as patch:
+        patch.setattr(BackgroundSync, "end", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.close()
+
+    with Store(tmp_path, record_mode="new_episodes") as again:
+        assert again.can_record
+
+
+def test_a_second_answer_at_the_cap_is_kept_without_its_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an answer its line just fits; as a duplicate it says two things more."""
+    with Store(tmp_path, record_mode="new_episodes") as store:
+        call = call_of(store, 1)
+        store.record(call, reply_of("first"))
+        late = reply_of("late" * 100)
+        monkeypatch.setattr("llmbatch.cassette.store.RECORD_CAP", len(encode(call, late, generation=0, case=None)))
+
+        assert reply_of("first") == store.record(call, late)
+        failure = store.find_failure(call.key)
+    assert failure is not None
+    assert failure.reply is not None
+    assert ("duplicate", b"") == (failure.kind, failure.reply.body)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from tests.support.lines import answer, failure, files_of, write
 
 SHIPPED = Path(__file__).parents[2] / "cassettes" / "commit_classify"
 DIGEST = "fd6125e3c200fb2e9000f80e593d0425a98d079bea750e89ea0e70838cc38548"
+PROGRAM = "import sys; from llmbatch.cli import main; sys.exit(main())"
+FULL_DEVICE = Path("/dev/full")
 HOSTILE = "\x1b[2J\u202e"
 
 
@@ -166,3 +170,28 @@ def test_no_command_prints_what_a_terminal_would_obey(say: Say, tmp_path: Path) 
     assert (0, 1) == (code, said.count("conflict: "))
     assert not set(said) & {*"\x1b\u202e"}
     assert "␛[2J" in said
+
+
+def test_an_empty_folder_is_said_to_be_one(say: Say, tmp_path: Path) -> None:
+    """A mistyped path may be that of another folder."""
+    code, said = say("verify", tmp_path)
+
+    assert (0, f"{tmp_path} has no segment files: an empty cassette, or no cassette") == (code, said.splitlines()[0])
+
+
+@pytest.mark.skipif(not FULL_DEVICE.exists(), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("command", ["stats", "verify"])
+def test_a_disk_that_takes_no_output_is_no_bug_of_ours(command: str) -> None:
+    """Exit code 7, without a traceback, whether what is printed waits in a buffer or not."""
+    with FULL_DEVICE.open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, "cassette", command, str(SHIPPED)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert (7, True) == (done.returncode, done.stderr.startswith("DiskError: the output cannot be written")), (
+        done.stderr
+    )

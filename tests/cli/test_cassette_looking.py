@@ -189,6 +189,20 @@ def test_a_changed_prompt_is_one_reason_with_its_line(project: Path, said: Said)
     assert f"llmbatch exp {FILE}" in text
 
 
+def test_the_next_step_asks_what_was_explained(project: Path, said: Said) -> None:
+    """With the flags that were given; and where nothing is recorded, there is nothing to take back."""
+    flags = ("--repeat", "2", "--limit", "1")
+    (project / "empty folder").mkdir()
+
+    _, more = said("why", FILE, "-q", *flags)
+    _, elsewhere = said("why", FILE, "-q", "--cassette", "empty folder", *flags)
+
+    assert "  keep  " in more
+    assert more.endswith(f"llmbatch exp {FILE} --limit 1 --repeat 2\n")
+    assert "  keep  " not in elsewhere
+    assert elsewhere.endswith(f"llmbatch exp {FILE} --cassette 'empty folder' --limit 1 --repeat 2\n")
+
+
 def test_one_case_is_explained_in_full(project: Path, said: Said) -> None:
     """By its id, or as in `show`; the flag may stand before it."""
     change("prompts/commit_classify.md", "repairs a fault", "mends a fault")

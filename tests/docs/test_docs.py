@@ -18,7 +18,7 @@ from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette import scrub
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.frame import COLUMNS
+from llmbatch.cassette.upkeep.exchange.frame import COLUMNS
 from llmbatch.cli.arguments import build_parser
 from llmbatch.collect import collect
 from llmbatch.columns import OWN_COLUMNS
@@ -332,6 +332,19 @@ def test_the_worked_example_is_a_sound_segment(tmp_path: Path, reader: dict[str,
     assert [] == llmbatch.Cassette(tmp_path).verify()
     assert interaction["key"] == reader["key_of"](interaction)
     assert [interaction] == yaml.safe_load(text)["interactions"]
+
+
+def test_the_printed_reader_reads_the_golden_cassettes(reader: dict[str, Any]) -> None:
+    """With what the page names as beyond it left out: multipart bodies, integers beyond 64 bits, older YAML bodies."""
+    segments = sorted((ROOT / "tests" / "golden_cassettes").glob("*/segment-*.yaml"))
+    found = [interaction for segment in segments for interaction in reader["interactions"](segment)]
+    beyond = [each for each in found if reader["key_of"](each) != each["key"]]
+
+    assert len(found) > 10
+    assert {"multipart/form-data", "application/json"} >= {
+        each["request"]["headers"]["content-type"][0].partition(";")[0] for each in beyond
+    }
+    assert 2 == len(beyond)
 
 
 def test_the_printed_reader_reads_what_is_recorded(tmp_path: Path, reader: dict[str, Any]) -> None:

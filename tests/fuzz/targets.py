@@ -27,11 +27,11 @@ from llmbatch.cassette.line import (
 )
 from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata, SegmentName, header_bytes
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.batch_output import BatchRequests, read_batch_output
-from llmbatch.cassette.upkeep.importing import Counts, Importer
-from llmbatch.cassette.upkeep.incoming import Incoming, Unusable
-from llmbatch.cassette.upkeep.json_lines import read_json_lines
-from llmbatch.cassette.upkeep.stock_yaml import read_stock_yaml
+from llmbatch.cassette.upkeep.exchange.batch_output import BatchRequests, read_batch_output
+from llmbatch.cassette.upkeep.exchange.importing import Counts, Importer
+from llmbatch.cassette.upkeep.exchange.incoming import Incoming, Unusable
+from llmbatch.cassette.upkeep.exchange.json_lines import read_json_lines
+from llmbatch.cassette.upkeep.exchange.stock_yaml import read_stock_yaml
 from llmbatch.cassette.verify import digest_of
 from llmbatch.errors import CassetteDamaged, UsageError
 
@@ -54,7 +54,14 @@ def check_line(data: bytes) -> None:
 def _check_decoded(found: Decoded, line: bytes) -> None:
     digest_of(found.call.request)
     failure = None if found.kind is None or found.message is None else (found.kind, found.message)
-    again = encode(found.call, found.reply, generation=found.generation, case=found.case, failure=failure)
+    again = encode(
+        found.call,
+        found.reply,
+        generation=found.generation,
+        case=found.case,
+        failure=failure,
+        recorded_at=found.recorded_at,
+    )
     assert found == decode(again), (line, again)
     assert (found.call.key, found.generation) == frame(again), again
     assert again.count(b"\n") == 1, again

@@ -41,6 +41,7 @@ def test_a_terminal_gets_lines_that_fit(monkeypatch: pytest.MonkeyPatch, width: 
     text = printed(Terminal())
 
     assert "\x1b[1m" in text
+    assert re.search(r"\x1b\[2m  case +\x1b\[0mtask", text)  # the name of a value is dim, the value is not
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     assert "\x1b" not in plain
     assert "\x9b" not in plain

@@ -12,7 +12,9 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -48,6 +50,13 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _with(init: Callable[..., None], segment_bytes: int) -> Callable[..., None]:
+    def small(*arguments: Any, **options: Any) -> None:
+        init(*arguments, **{**options, "segment_bytes": segment_bytes})
+
+    return small
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -63,8 +72,8 @@ def main() -> int:
         from llmbatch.cassette.store import Store
         from llmbatch.cli import main as llmbatch
 
-        if options.segment_bytes:
-            (Store.__init__.__kwdefaults__ or {})["segment_bytes"] = options.segment_bytes
+        if options.segment_bytes:  # less than the configuration can say
+            Store.__init__ = _with(Store.__init__, options.segment_bytes)  # type: ignore[method-assign]
         return llmbatch(options.arguments)
 
 

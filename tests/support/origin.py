@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = gzip.compress(body)[:-9]
         self._send(status, headers, body)
 
-    do_GET = do_POST = _answer  # noqa: N815 - http.server looks for these names
+    do_GET = do_POST = do_PUT = _answer  # noqa: N815 - http.server looks for these names
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         lines = [f"HTTP/1.1 {status} Said So", f"Content-Length: {len(body)}"]

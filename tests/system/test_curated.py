@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.merge import merge
-from llmbatch.cassette.upkeep.split import split
+from llmbatch.cassette.upkeep.remaking.merge import merge
+from llmbatch.cassette.upkeep.remaking.split import split
 from llmbatch.tables.write import VOLATILE_COLUMNS, frame_digest
 from tests.support.fault_server import FaultServer
 from tests.support.project import Finished, Project, commits

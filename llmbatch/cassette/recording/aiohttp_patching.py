@@ -2,7 +2,8 @@
 
 vcrpy's stub sees what the caller wrote: a relative URL under a session's `base_url`, a `json=` value without
 a content type, a form. Two of these may be one text and two requests, so they are turned into URL and bytes
-first. Knows no store and no case.
+first. And it takes every request behind a redirect for one without a body: what was posted there would be one call
+whatever its body, and be looked up as a GET. Knows no store and no case.
 """
 
 # ruff: noqa: SLF001 - aiohttp has no public way to complete a request without sending it
@@ -14,10 +15,12 @@ from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from aiohttp import FormData, hdrs, payload
+from aiohttp import FormData, TooManyRedirects, hdrs, payload
+from vcr.request import Request
 from vcr.stubs import aiohttp_stubs
+from yarl import URL
 
-from llmbatch.cassette.recording.wire import Attempt, response_of
+from llmbatch.cassette.recording.wire import Attempt, current_attempt, response_of
 
 
 def wrap_request(
@@ -68,6 +71,51 @@ def _payload_of(data: Any) -> payload.Payload:
     except payload.LookupError:  # aiohttp's own, no subclass of the built-in
         form: payload.Payload = FormData(data)()
         return form
+
+
+async def record_responses(cassette: Any, request: Any, response: Any) -> None:
+    """Record a response and the redirects before it; in the place of vcrpy's function of that name.
+
+    From the last to the first, and no redirect to what is no answer: a replay that follows one cannot call a service.
+    """
+    chain = [(request, (*response.history, response)[0])]
+    for each in (*response.history, response)[1:]:
+        asked, before = chain[-1]
+        chain.append((_redirected(asked, before.status, str(each.request_info.url)), each))
+    attempt = current_attempt.get()
+    for asked, each in reversed(chain):
+        await aiohttp_stubs.record_response(cassette, asked, each)
+        if attempt is not None and attempt.live:
+            return
+    if attempt is not None:
+        attempt.stored.reverse()
+
+
+def play_responses(cassette: Any, request: Any, options: Mapping[str, Any]) -> Any:
+    """Return the recorded response, redirects followed; in the place of vcrpy's function of that name.
+
+    Raises TooManyRedirects where a live server would have it raised: a cassette may come from anybody.
+    """
+    history: list[Any] = []
+    most = options.get("max_redirects", 10)
+    while True:
+        response = aiohttp_stubs.build_response(request, cassette.play_response(request), history)
+        followed = options.get("allow_redirects", True) and 300 <= response.status <= 399
+        if not followed or hdrs.LOCATION not in response.headers:
+            return response
+        target = URL(response.url).join(URL(response.headers[hdrs.LOCATION]))
+        request = _redirected(request, response.status, str(target))
+        history.append(response)
+        if most and len(history) >= most:
+            raise TooManyRedirects(history[0].request_info, tuple(history))
+
+
+def _redirected(request: Any, status: int, url: str) -> Any:
+    """Return the request that aiohttp makes of one when it is sent elsewhere (RFC 9110 section 15.4)."""
+    method, body = request.method, request.body
+    if (status == 303 and method != hdrs.METH_HEAD) or (status in (301, 302) and method == hdrs.METH_POST):
+        method, body = hdrs.METH_GET, None
+    return Request(method, url, body, request.headers)
 
 
 def _rebuilt(attempt: Attempt) -> Any:

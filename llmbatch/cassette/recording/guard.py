@@ -48,7 +48,7 @@ def unrecorded_refused(
 
     `allow_hosts` are patterns (`db.example:5432`, `*.internal`, `[::1]:6379`) for what is no HTTP: a name is
     compared with the one that was looked up, an address with itself, and loopback is `localhost` too. Loopback
-    is guarded like any host: a local model server is a service. Name look-ups, and UDP to port 53, are free.
+    is guarded like any host: a local model server is a service. Name look-ups, and port 53, are free.
     What works on, and what cannot be seen, is said at `sockets_checked`.
 
     Raises UnrecordedConnection at the caller, no OSError for the reasons of `network_blocked`; `on_refused` hears
@@ -71,7 +71,7 @@ def unrecorded_refused(
         if _passing.get() or not isinstance(address, tuple):
             return
         host, port = str(address[0]).lower(), address[1]
-        if sock.type == socket.SOCK_DGRAM and port == DNS_PORT:
+        if port == DNS_PORT:  # a long answer comes by TCP
             return
         known = {host, *names.get(host, ())} | ({"localhost"} if _is_loopback(host) else set())
         if not any(_matches(pattern, name, port) for pattern in allow_hosts for name in known):

@@ -134,10 +134,13 @@ def handing_on_what_was_stored(attempts: Attempts) -> Iterator[None]:
                 _wrap_httpx(stack, importlib.import_module(name), attempts)
         if importlib.util.find_spec("aiohttp") is not None:
             import aiohttp  # noqa: PLC0415 - it may be missing
+            from vcr.stubs import aiohttp_stubs  # noqa: PLC0415 - as above
 
-            from llmbatch.cassette.recording.aiohttp_patching import wrap_request  # noqa: PLC0415
+            from llmbatch.cassette.recording import aiohttp_patching  # noqa: PLC0415
 
-            _wrap(stack, aiohttp.ClientSession, "_request", functools.partial(wrap_request, attempts))
+            for name in ("play_responses", "record_responses"):
+                replace(stack, aiohttp_stubs, name, getattr(aiohttp_patching, name))
+            _wrap(stack, aiohttp.ClientSession, "_request", functools.partial(aiohttp_patching.wrap_request, attempts))
         yield
 
 

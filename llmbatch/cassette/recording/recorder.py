@@ -112,7 +112,7 @@ class VcrCassette(Cassette):  # type: ignore[misc]
         self._filing.answered(sent, stored, paid=True)
 
     def find_requests_with_most_matches(self, request: Any) -> list[tuple[Any, list[str], list[str]]]:
-        """Return nothing: aiohttp's stub then looks a redirect's target up as it is."""
+        """Return nothing: vcrpy shows them in an error of its own, which nobody sees here."""
         return []
 
     def filter_request(self, request: Any) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from llmbatch.cassette.aliases import ALIASES_FILE, Aliases, base_url_of, read_aliases, united
-from llmbatch.cassette.line import BadLineError, decode
+from llmbatch.cassette.disk import disk_error, sync_folder
 from llmbatch.cassette.lock import Lock
-from llmbatch.cassette.segment import SEGMENT, damaged, lines_after, open_for_reading, read_header, segments_of
-from llmbatch.errors import DiskError, UsageError
+from llmbatch.cassette.segment import SEGMENT
+from llmbatch.cassette.upkeep.synced import replacing
+from llmbatch.cassette.upkeep.walk import decoded, lines_of
+from llmbatch.errors import UsageError
 
 _SHOWN_ADDRESSES = 10
 
@@ -100,37 +101,20 @@ def _refuse_unrecorded(folder: Path, recorded_as: str) -> None:
 
 
 def _recorded_urls(folder: Path) -> Iterator[str]:
-    for name in segments_of(folder):
-        if name.kind != SEGMENT:
-            continue
-        path = folder / name.file
-        with open_for_reading(path) as stream:
-            header = read_header(path, stream)
-            if header is None:
-                continue
-            for offset, line in lines_after(path, stream, header.end):
-                try:
-                    yield decode(line).call.request.url
-                except BadLineError as error:
-                    raise damaged(path, offset, error) from error
+    return (decoded(folder, line).call.request.url for line in lines_of(folder, SEGMENT))
 
 
 def _write(folder: Path, aliases: Aliases) -> None:
     """Put the file in its place whole, or take it away when there is no alias left. Raises DiskError."""
     path, text = folder / ALIASES_FILE, aliases.payload()
+    if text:
+        with replacing(path) as file:
+            file.write(text)
+        return
     try:
-        if not text:
-            path.unlink(missing_ok=True)
-            return
-        partial = folder / f"{ALIASES_FILE}.partial"
-        with partial.open("wb") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        path.unlink(missing_ok=True)
+        sync_folder(folder)
     except OSError as error:
-        raise DiskError(
-            f"the aliases cannot be written: {error.strerror or error}",
-            file=str(path),
-            fix="make the folder writable and free space on its disk; the aliases are as they were",
+        raise disk_error(
+            "the aliases cannot be removed", path, error, fix="make the folder writable; the aliases are as they were"
         ) from error

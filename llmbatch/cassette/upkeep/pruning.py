@@ -6,14 +6,15 @@ replaced by one without it. Killed at any point, every line is in one of the two
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
+from llmbatch.cassette.aliases import ALIASES_FILE, read_aliases
+from llmbatch.cassette.disk import disk_error, sync_folder
 from llmbatch.cassette.segment import (
     SEGMENT,
     SegmentName,
@@ -24,11 +25,11 @@ from llmbatch.cassette.segment import (
 )
 from llmbatch.cassette.tails import cut_torn_tails
 from llmbatch.cassette.upkeep.digests import Digests
+from llmbatch.cassette.upkeep.synced import SyncedFile, remove_unfinished, replacing
 from llmbatch.cassette.upkeep.walk import RecordedLine, decoded, lines_of, title_of
 from llmbatch.errors import DiskError
 
 Reason = str
-_BESIDE = ".pruning"
 
 
 class Share(NamedTuple):
@@ -82,19 +83,30 @@ def prune(folder: Path, asked: Digests, *, aside: Path | None) -> None:
     others keep their bytes and their order. Raises CassetteDamaged, DiskError.
     """
     cut_torn_tails(folder)
-    for left in folder.glob(f"*{_BESIDE}"):  # by one that was killed
-        left.unlink(missing_ok=True)
-    names = dict.fromkeys(line.file for line in unasked(folder, asked))
+    losing: dict[SegmentName, None] = {}
+    keeping = set()
+    for line in lines_of(folder):
+        if bytes.fromhex(line.key.decode()) in asked:
+            keeping.add(line.file)
+        else:
+            losing[line.file] = None
     try:
+        remove_unfinished(folder)
         if aside is not None:
-            _put_aside(folder, asked, list(names), aside)
-        for name in names:
-            _replace(folder, name, asked)
-        _sync_folder(folder)
+            _put_aside(folder, asked, list(losing), aside)
+        for name in losing:
+            path = folder / name.file
+            if name in keeping:
+                with replacing(path) as file:
+                    _copy(path, file, lambda key: key in asked)
+            else:  # stock vcrpy cannot load a file that is a header and no interaction
+                path.unlink()
+        sync_folder(folder)
     except OSError as error:
-        raise DiskError(
-            f"the cassette could not be pruned to the end: {error.strerror or error}",
-            file=str(error.filename or folder),
+        raise disk_error(
+            "the cassette could not be pruned to the end",
+            Path(error.filename or folder),
+            error,
             state="each file is whole, and what left one is in the other folder" if aside else "each file is whole",
             fix="free space or make the folder writable, then run the same command again",
         ) from error
@@ -111,56 +123,31 @@ def folder_aside(folder: Path, day: str) -> Path:
 
 
 def _put_aside(folder: Path, asked: Digests, names: list[SegmentName], aside: Path) -> None:
-    partial = aside.with_name(aside.name + _BESIDE)
+    partial = aside.with_name(f"{aside.name}.pruning")
     if partial.exists():  # of one that was killed before it changed anything
         shutil.rmtree(partial)
     partial.mkdir()
     for name in names:
-        _write_part(folder / name.file, partial / name.file, lambda key: key not in asked)
+        with closing(SyncedFile(partial / name.file)) as file:
+            _copy(folder / name.file, file, lambda key: key not in asked)
+    aliases = read_aliases(folder).payload()
+    if aliases:  # else what is taken out would answer only those who ask at the recorded address
+        with closing(SyncedFile(partial / ALIASES_FILE)) as file:
+            file.write(aliases)
     for generation in complete_generations_of(folder) - {0}:
         (partial / f"generation-{generation}.complete").touch()
-    _sync_folder(partial)
+    sync_folder(partial)
     partial.rename(aside)
-    _sync_folder(aside.parent)
+    sync_folder(aside.parent)
 
 
-def _replace(folder: Path, name: SegmentName, asked: Digests) -> None:
-    path = folder / name.file
-    beside = path.with_name(path.name + _BESIDE)
-    try:
-        if _write_part(path, beside, lambda key: key in asked):
-            beside.replace(path)
-        else:  # stock vcrpy cannot load a file that is a header and no interaction
-            path.unlink()
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _write_part(source: Path, target: Path, wanted: Callable[[bytes], bool]) -> int:
-    """Write the header and the lines that are wanted, on the disk when this returns; return how many lines."""
-    written = 0
-    with open_for_reading(source) as stream, target.open("wb") as out:
+def _copy(source: Path, target: SyncedFile, wanted: Callable[[bytes], bool]) -> None:
+    """Write the header and the lines that are wanted."""
+    with open_for_reading(source) as stream:
         header = read_header(source, stream)
         assert header is not None  # it has lines
         stream.seek(0)
-        out.write(stream.read(header.end))
+        target.write(stream.read(header.end))
         for _, line in lines_after(source, stream, header.end):
             if wanted(bytes.fromhex(line[10:42].decode())):
-                out.write(line)
-                written += 1
-        _sync(out)
-    return written
-
-
-def _sync(out: BinaryIO) -> None:
-    out.flush()
-    os.fsync(out.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # Windows opens no folder
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+                target.write(line)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from llmbatch.cassette.aliases import Aliases
+from llmbatch.cassette.disk import disk_error, sync_folder
 from llmbatch.cassette.line import RECORD_CAP, BadLineError
 from llmbatch.cassette.lock import Lock
 from llmbatch.cassette.segment import (
@@ -27,10 +28,9 @@ from llmbatch.cassette.segment import (
     read_header,
     segments_of,
 )
-from llmbatch.cassette.upkeep.appearing import sync_folder
-from llmbatch.cassette.upkeep.writing import SyncedFile
+from llmbatch.cassette.upkeep.synced import SyncedFile, remove_unfinished, replacing
 from llmbatch.cassette.verify import checked, problems_of_file
-from llmbatch.errors import CassetteDamaged, DiskError
+from llmbatch.errors import CassetteDamaged
 
 _RECORD = re.compile(rb'- \{"key":"')
 _METADATA = re.compile(rb"metadata: \{[^\n]*?\} # crc32=[0-9a-f]{8}")
@@ -62,16 +62,15 @@ def repair(folder: Path) -> Iterator[Repaired]:
     lock = Lock(folder).take()
     try:
         names = segments_of(folder)
-        for name in names:
-            with suppress(FileNotFoundError):
-                _beside(folder / name.file).unlink()
+        remove_unfinished(folder)
         for name in names:
             if _has_problem(folder / name.file, name):
                 yield _repair_file(folder, name)
     except OSError as error:
-        raise DiskError(
-            f"the cassette cannot be repaired: {error.strerror or error}",
-            file=str(folder),
+        raise disk_error(
+            "the cassette cannot be repaired",
+            folder,
+            error,
             fix="free space there and make the folder writable, then run the same command again",
         ) from error
     finally:
@@ -86,33 +85,28 @@ def _has_problem(path: Path, name: SegmentName) -> bool:
 
 
 def _repair_file(folder: Path, name: SegmentName) -> Repaired:
-    path, quarantine = folder / name.file, _Quarantine(folder, name.file)
-    sound = SyncedFile(_beside(path))
-    try:
-        with open_for_reading(path) as stream:
-            header = _header(path, stream)
-            stream.seek(header.end)
-            kept = 0
-            for offset, piece, is_line in _pieces(stream, header, name.kind):
-                if not is_line:
-                    quarantine.add(offset, piece)
-                    continue
-                if not kept:
-                    sound.write(header_bytes(header.metadata))
-                sound.write(piece)
-                kept += 1
-            if not kept and header.end:  # stock vcrpy cannot load a file that is a header and no interaction
-                stream.seek(0)
-                quarantine.add(0, stream.read(header.end))
+    path = folder / name.file
+    with (
+        closing(_Quarantine(folder, name.file)) as quarantine,
+        replacing(path) as sound,
+        open_for_reading(path) as stream,
+    ):
+        header = _header(path, stream)
+        stream.seek(header.end)
+        kept = 0
+        for offset, piece, is_line in _pieces(stream, header, name.kind):
+            if not is_line:
+                quarantine.add(offset, piece)
+                continue
+            if not kept:
+                sound.write(header_bytes(header.metadata))
+            sound.write(piece)
+            kept += 1
+        if not kept and header.end:  # stock vcrpy cannot load a file that is a header and no interaction
+            stream.seek(0)
+            quarantine.add(0, stream.read(header.end))
         quarantine.close()
-        sound.close()
-        sync_folder(folder)
-        _beside(path).replace(path)
-        sync_folder(folder)
-    finally:
-        quarantine.close()
-        sound.close()
-        _beside(path).unlink(missing_ok=True)
+        sync_folder(folder)  # before the file goes, what leaves it is on the medium
     return Repaired(path, quarantine.path, quarantine.pieces, quarantine.bytes, kept, header.is_lost and kept > 0)
 
 
@@ -195,7 +189,3 @@ class _Quarantine:
         """Sync and close."""
         if self._file is not None:
             self._file.close()
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.repairing")

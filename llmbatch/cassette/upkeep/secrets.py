@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmbatch.cassette.line import Decoded, decode
-from llmbatch.cassette.segment import Metadata, lines_after, open_for_reading, read_header, segments_of
+from llmbatch.cassette.line import Decoded
+from llmbatch.cassette.upkeep.walk import decoded, files_of, lines_of
 
 # no letter before it, unless it ends an escape of JSON or of a URL
 _BEFORE = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2}))"
@@ -58,21 +58,15 @@ class Found:
 
 
 def secrets_of(folder: Path) -> Iterator[Found]:
-    """Yield what looks like a secret, line by line, each once a member. Raises CassetteDamaged; verify first."""
-    for name in segments_of(folder):
+    """Yield what looks like a secret, line by line, each once a member. Raises CassetteDamaged."""
+    for name, header, _ in files_of(folder):
         path = folder / name.file
-        with open_for_reading(path) as stream:
-            header = read_header(path, stream)
-            if header is None:
-                continue
-            for member, text in _texts_of_metadata(header.metadata):
-                yield from (Found(path, 0, "-", member, *hit) for hit in shapes_in(text))
-            for offset, line in lines_after(path, stream, header.end):
-                if not any(hint in line for hint in _LINE_HINTS):
-                    continue
-                found = decode(line)
-                for member, text in _texts_of_line(found):
-                    yield from (Found(path, offset, found.call.key.hex(), member, *hit) for hit in shapes_in(text))
+        yield from (Found(path, 0, "-", "metadata", *hit) for hit in shapes_in(header.metadata.payload().decode()))
+    for line in lines_of(folder):
+        if any(hint in line.text for hint in _LINE_HINTS):
+            path, key = folder / line.file.file, line.key.decode()
+            for member, text in _texts_of_line(decoded(folder, line)):
+                yield from (Found(path, line.offset, key, member, *hit) for hit in shapes_in(text))
 
 
 def shapes_in(text: str) -> list[tuple[str, str]]:
@@ -88,10 +82,6 @@ def shapes_in(text: str) -> list[tuple[str, str]]:
         known.add(match[0])
         end = max(end, match.end())
     return found
-
-
-def _texts_of_metadata(metadata: Metadata) -> Iterator[tuple[str, str]]:
-    yield "metadata", metadata.payload().decode()
 
 
 def _texts_of_line(found: Decoded) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -16,6 +16,7 @@ from llmbatch.cassette.line import BadLineError, Decoded, decode, frame
 from llmbatch.cassette.segment import (
     FAILURES,
     SEGMENT,
+    Header,
     Metadata,
     SegmentName,
     damaged,
@@ -67,10 +68,10 @@ class RecordedLine(NamedTuple):
         return payload
 
 
-def lines_of(folder: Path, *kinds: str) -> Iterator[RecordedLine]:
-    """Yield each whole line of the files of these kinds (default: failures, then answers), in their order.
+def files_of(folder: Path, *kinds: str) -> Iterator[tuple[SegmentName, Header, BinaryIO]]:
+    """Yield each file of these kinds (default: failures, then answers) that has a header, open behind that.
 
-    Key and generation are at their places. Raises CassetteDamaged for a file or a line that is no such thing.
+    Raises CassetteDamaged for a file that does not open as a segment does.
     """
     for name in segments_of(folder):
         if name.kind not in (kinds or (SEGMENT, FAILURES)):
@@ -78,14 +79,23 @@ def lines_of(folder: Path, *kinds: str) -> Iterator[RecordedLine]:
         path = folder / name.file
         with open_for_reading(path) as stream:
             header = read_header(path, stream)
-            if header is None:
-                continue
-            for offset, line in lines_after(path, stream, header.end):
-                try:
-                    frame(line)
-                except BadLineError as error:
-                    raise damaged(path, offset, error) from error
-                yield RecordedLine(name, offset, line, header.metadata)
+            if header is not None:
+                yield name, header, stream
+
+
+def lines_of(folder: Path, *kinds: str) -> Iterator[RecordedLine]:
+    """Yield each whole line of the files of these kinds (default: failures, then answers), in their order.
+
+    Key and generation are at their places. Raises CassetteDamaged for a file or a line that is no such thing.
+    """
+    for name, header, stream in files_of(folder, *kinds):
+        path = folder / name.file
+        for offset, line in lines_after(path, stream, header.end):
+            try:
+                frame(line)
+            except BadLineError as error:
+                raise damaged(path, offset, error) from error
+            yield RecordedLine(name, offset, line, header.metadata)
 
 
 def decoded(folder: Path, line: RecordedLine) -> Decoded:

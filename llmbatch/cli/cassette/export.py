@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmbatch.cli.cassette.place import CASSETTE_HELP, folder_of
 from llmbatch.errors import ExitCode, UsageError
+from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 
@@ -22,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the file and say how much is in it."""
     from llmbatch.cassette.store import Store  # noqa: PLC0415 - `--help` should not load it
-    from llmbatch.cassette.upkeep.exporting import FORMAT_OF_SUFFIX, export  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.exporting import FORMAT_OF_SUFFIX, export  # noqa: PLC0415 - as above
 
     target = Path(options.to)
     form = options.format or FORMAT_OF_SUFFIX.get(target.suffix.lower())
@@ -30,5 +31,5 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{target} does not say in which format", fix="add --format vcr, jsonl or parquet")
     with Store(folder_of(options.cassette)) as store:
         number = export(store, target, form, failures=options.failures, force=options.force)
-    print(safe(f"wrote {target}: {number:,} interactions"))
+    print(safe(f"wrote {target}: {counted(number, 'interaction')}"))
     return ExitCode.FINE

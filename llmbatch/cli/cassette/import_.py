@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from llmbatch.cli.cassette.place import CASSETTE_HELP, folder_of
 from llmbatch.errors import ExitCode, UsageError
+from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 if TYPE_CHECKING:
-    from llmbatch.cassette.upkeep.batch_output import BatchRequests
-    from llmbatch.cassette.upkeep.incoming import Incoming, Unusable
+    from llmbatch.cassette.upkeep.exchange.batch_output import BatchRequests
+    from llmbatch.cassette.upkeep.exchange.incoming import Incoming, Unusable
 
 _FORMATS = {".yaml": "vcr", ".yml": "vcr", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SHOWN = 20
@@ -36,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """File everything and say what became of it; return 1 when something was skipped."""
     from llmbatch.cassette.store import Store  # noqa: PLC0415 - `--help` should not load it
-    from llmbatch.cassette.upkeep.importing import Importer  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.importing import Importer  # noqa: PLC0415 - as above
     from llmbatch.config import load_config  # noqa: PLC0415 - as above
 
     files = [(Path(name), _format(Path(name), options)) for name in options.files]
@@ -54,14 +55,11 @@ def run(options: argparse.Namespace) -> int:
                 skipped.file = path.name
                 importer.take(_read(path, form, requests))
         finally:
-            counts = importer.counts
-            print(
-                safe(
-                    f"{folder}: {counts.interactions:,} interactions and {counts.failures:,} failed attempts imported, "
-                    f"{counts.duplicates:,} duplicates, {counts.skipped:,} skipped"
-                )
-            )
             skipped.print_rest()
+            counts = importer.counts
+            new = f"{counted(counts.interactions, 'interaction')} and {counted(counts.failures, 'failed attempt')}"
+            there = f"{counted(counts.duplicates, 'duplicate')}, {counts.skipped:,} skipped"
+            print(safe(f"{folder}: {new} imported, {there}"))
     return ExitCode.NO_ANSWER if counts.skipped else ExitCode.FINE
 
 
@@ -79,7 +77,7 @@ def _format(path: Path, options: argparse.Namespace) -> str:
 def _requests(options: argparse.Namespace, stack: ExitStack) -> BatchRequests | None:
     if not options.requests:
         return None
-    from llmbatch.cassette.upkeep.batch_output import BatchRequests  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.batch_output import BatchRequests  # noqa: PLC0415 - as above
 
     path = Path(options.requests)
     if not path.is_file():
@@ -88,9 +86,9 @@ def _requests(options: argparse.Namespace, stack: ExitStack) -> BatchRequests | 
 
 
 def _read(path: Path, form: str, requests: BatchRequests | None) -> Iterator[Incoming | Unusable]:
-    from llmbatch.cassette.upkeep.batch_output import read_batch_output  # noqa: PLC0415 - as above
-    from llmbatch.cassette.upkeep.json_lines import read_json_lines  # noqa: PLC0415 - as above
-    from llmbatch.cassette.upkeep.stock_yaml import read_stock_yaml  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.batch_output import read_batch_output  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.json_lines import read_json_lines  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.exchange.stock_yaml import read_stock_yaml  # noqa: PLC0415 - as above
 
     with path.open("rb", buffering=1 << 20) as stream:
         if form == "vcr":
@@ -118,4 +116,4 @@ class _Skipped:
     def print_rest(self) -> None:
         """Say how many were not printed."""
         if self._number > _SHOWN:
-            print(f"and {self._number - _SHOWN:,} more")
+            print(f"and {self._number - _SHOWN:,} more skipped")

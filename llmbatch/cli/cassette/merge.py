@@ -19,7 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print each conflict, then each source and the target with its digest."""
-    from llmbatch.cassette.upkeep.merge import merge  # noqa: PLC0415 - `--help` should not load it
+    from llmbatch.cassette.upkeep.remaking.merge import merge  # noqa: PLC0415 - `--help` should not load it
 
     target = Path(options.into)
     merged = merge([folder_of(text) for text in options.cassettes], target, print_conflict)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 if TYPE_CHECKING:  # `--help` should not load them
-    from llmbatch.cassette.upkeep.arranging import Conflict
-    from llmbatch.cassette.upkeep.merge import Merged, Summary
+    from llmbatch.cassette.upkeep.remaking.arranging import Conflict
+    from llmbatch.cassette.upkeep.remaking.merge import Merged, Summary
 
 
 def print_conflict(conflict: Conflict) -> None:
@@ -27,19 +28,14 @@ def merged_lines(merged: Merged, target: Path) -> Iterator[str]:
         yield f"{source}: {summary_text(summary)}"
     said = [counted(merged.repeated, "line was", "lines were") + " there more than once"] if merged.repeated else []
     if merged.set_aside:
-        said.append(counted(merged.set_aside, "second answer", "second answers") + " became duplicates")
-    said.append(f"{counted(merged.conflicts, 'conflict', 'conflicts') if merged.conflicts else 'no conflict'}")
+        said.append(counted(merged.set_aside, "second answer") + " became duplicates")
+    said.append(f"{counted(merged.conflicts, 'conflict') if merged.conflicts else 'no conflict'}")
     yield "; ".join(said)
     if merged.failures:
-        yield counted(merged.failures, "attempt", "attempts") + " in the failures files, duplicates among them"
-    yield f"{target}: {summary_text(merged.after)}, {counted(merged.files, 'file', 'files')}"
+        yield counted(merged.failures, "attempt") + " in the failures files, duplicates among them"
+    yield f"{target}: {summary_text(merged.after)}, {counted(merged.files, 'file')}"
 
 
 def summary_text(summary: Summary) -> str:
     """Return how many calls have an answer, and the content digest, in words."""
-    return f"{counted(summary.answers, 'interaction', 'interactions')}, content digest {summary.digest}"
-
-
-def counted(number: int, one: str, many: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {one if number == 1 else many}"
+    return f"{counted(summary.answers, 'interaction')}, content digest {summary.digest}"

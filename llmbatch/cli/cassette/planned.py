@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,15 @@ def prepared_of(target: str, options: argparse.Namespace, **more: object) -> Pre
     selectors = [parsed.selector] if parsed.selector is not None else []
     given = {"model": options.model, "repeat": options.repeat, "record_mode": "none", **more}
     return prepare(collect(parsed.path), selectors, settings_of(given), os.environ)
+
+
+def run_command(target: str, options: argparse.Namespace) -> str:
+    """Return the `llmbatch exp` that asks what these flags plan."""
+    given = [("--cassette", options.cassette), ("--limit", options.limit), ("--repeat", options.repeat)]
+    given += [("--model", model) for model in options.model or ()]
+    return shlex.join(
+        ["llmbatch", "exp", target, *(str(word) for pair in given if pair[1] is not None for word in pair)]
+    )
 
 
 def replay(

@@ -6,9 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from llmbatch.cli.cassette.outcome import counted, merged_lines, print_conflict
+from llmbatch.cli.cassette.outcome import merged_lines, print_conflict
 from llmbatch.cli.cassette.place import CASSETTE_HELP, folder_of
 from llmbatch.errors import ExitCode
+from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 
@@ -30,8 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print each conflict, what was replaced, and the new cassette with its digest."""
-    from llmbatch.cassette.upkeep.merge import merge  # noqa: PLC0415 - `--help` should not load it
-    from llmbatch.cassette.upkeep.scrubbing import scrubbing_of  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.remaking.merge import merge  # noqa: PLC0415 - `--help` should not load it
+    from llmbatch.cassette.upkeep.remaking.scrubbing import scrubbing_of  # noqa: PLC0415 - as above
 
     scrubbing = scrubbing_of(options.secret_variable, options.pattern, os.environ)
     target = Path(options.into)
@@ -39,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
     for line in merged_lines(merged, target):
         print(safe(line))
     places = counted(scrubbing.places, "place was", "places were")
-    print(f"{places} replaced, in {counted(scrubbing.lines, 'line', 'lines')}")
+    print(f"{places} replaced, in {counted(scrubbing.lines, 'line')}")
     return ExitCode.FINE

@@ -12,7 +12,7 @@ from llmbatch.errors import ExitCode
 from llmbatch.report.safe import safe
 
 if TYPE_CHECKING:
-    from llmbatch.cassette.upkeep.finding import Found
+    from llmbatch.cassette.upkeep.looking.finding import Found
     from llmbatch.cassette.upkeep.walk import RecordedLine
     from llmbatch.report.page import Part
 
@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what was found and return 0. Raises UsageError when nothing, or more than one thing, is meant."""
-    from llmbatch.cassette.upkeep.finding import find  # noqa: PLC0415 - `--help` should not load it
+    from llmbatch.cassette.upkeep.looking.finding import find  # noqa: PLC0415 - `--help` should not load it
     from llmbatch.report.page import print_page  # noqa: PLC0415 - as above
 
     folder = folder_of(options.cassette)
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pages(folder: Path, found: Found) -> Iterator[Part]:
-    from llmbatch.cassette.upkeep.finding import MOST_LINES  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.finding import MOST_LINES  # noqa: PLC0415 - as above
     from llmbatch.cassette.upkeep.walk import decoded  # noqa: PLC0415 - as above
     from llmbatch.report.interaction import page_of  # noqa: PLC0415 - as above
     from llmbatch.report.page import Heading  # noqa: PLC0415 - as above
@@ -77,7 +77,7 @@ def _outdoes(line: RecordedLine, other: RecordedLine) -> bool:
 
 def _difference(folder: Path, one: Found, other: Found) -> Iterator[Part]:
     """Compare the interactions of the two in their order; mostly there is one of each."""
-    from llmbatch.cassette.upkeep.compare import differences, reply_differences  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.compare import differences, reply_differences  # noqa: PLC0415 - as above
     from llmbatch.cassette.upkeep.walk import decoded  # noqa: PLC0415 - as above
     from llmbatch.report.interaction import difference_page  # noqa: PLC0415 - as above
     from llmbatch.report.page import Heading  # noqa: PLC0415 - as above

@@ -6,9 +6,10 @@ import argparse
 import re
 from pathlib import Path
 
-from llmbatch.cli.cassette.outcome import counted, print_conflict, summary_text
+from llmbatch.cli.cassette.outcome import print_conflict, summary_text
 from llmbatch.cli.cassette.place import CASSETTE_HELP, folder_of
 from llmbatch.errors import ExitCode, UsageError
+from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -27,14 +28,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print each part with its digest."""
-    from llmbatch.cassette.upkeep.split import split  # noqa: PLC0415 - `--help` should not load it
+    from llmbatch.cassette.upkeep.remaking.split import split  # noqa: PLC0415 - `--help` should not load it
 
     target = Path(options.into)
     max_bytes = 0 if options.max_bytes is None else bytes_of(options.max_bytes)
     parts = split(folder_of(options.cassette), target, print_conflict, by=options.by, max_bytes=max_bytes)
     for part in parts:
         print(safe(f"{target / part.name}: {summary_text(part.summary)}"))
-    print(safe(f"{counted(len(parts), 'part', 'parts')} in {target}; llmbatch cassette merge makes one of them again"))
+    print(safe(f"{counted(len(parts), 'part')} in {target}; llmbatch cassette merge makes one of them again"))
     return ExitCode.FINE
 
 

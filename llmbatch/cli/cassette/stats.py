@@ -14,7 +14,7 @@ from llmbatch.errors import ExitCode
 
 if TYPE_CHECKING:
     from llmbatch.call.values import Reply
-    from llmbatch.cassette.upkeep.statistics import Spent, Statistics, Used
+    from llmbatch.cassette.upkeep.looking.statistics import Spent, Statistics, Used
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the statistics and return 0."""
-    from llmbatch.cassette.upkeep.statistics import statistics_of  # noqa: PLC0415 - `--help` should not load it
+    from llmbatch.cassette.upkeep.looking.statistics import statistics_of  # noqa: PLC0415 - `--help` should not load it
     from llmbatch.report.page import print_page  # noqa: PLC0415 - as above
     from llmbatch.report.statistics import grids_of_statistics, overview_of  # noqa: PLC0415 - as above
     from llmbatch.report.terminal import print_grids  # noqa: PLC0415 - as above
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _spent(reply: Reply, prices: Mapping[str, Any] | None) -> Spent | None:
     from llmbatch.asking.cost import cost_usd  # noqa: PLC0415 - as above
-    from llmbatch.cassette.upkeep.statistics import Spent  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.statistics import Spent  # noqa: PLC0415 - as above
     from llmbatch.config import ModelSettings  # noqa: PLC0415 - as above
     from llmbatch.parse.completion import usage_of  # noqa: PLC0415 - as above
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llmbatch.cli.cassette.outcome import counted
 from llmbatch.cli.cassette.place import CASSETTE_HELP, folder_of
 from llmbatch.errors import ExitCode
+from llmbatch.report.counting import counted
 from llmbatch.report.safe import safe
 
 
@@ -40,10 +40,8 @@ def _repair(folder: Path) -> None:
     repaired = False
     for done in repair(folder):
         repaired = True
-        moved = (
-            f"{counted(done.pieces, 'piece', 'pieces')} ({done.quarantined_bytes:,} bytes) to {done.quarantine.name}"
-        )
-        print(safe(f"{done.file.name}: moved {moved}, kept {counted(done.kept, 'line', 'lines')}"))
+        moved = f"{counted(done.pieces, 'piece')} ({done.quarantined_bytes:,} bytes) to {done.quarantine.name}"
+        print(safe(f"{done.file.name}: moved {moved}, kept {counted(done.kept, 'line')}"))
         if done.header_lost:
             print(safe(f"{done.file.name}: its header was damaged; endpoints and prices of its lines are not known"))
     if not repaired:
@@ -58,18 +56,19 @@ def _is_sound(folder: Path) -> bool:
         problems += 1
         print(safe(problem))
     if problems:
-        print(
-            f"{counted(problems, 'problem', 'problems')}: restore the files, or set aside what is damaged by --repair"
-        )
+        print(f"{counted(problems, 'problem')}: restore the files, or set aside what is damaged by --repair")
     return not problems
 
 
 def _has_digest(folder: Path, expected: str | None) -> bool:
+    from llmbatch.cassette.segment import segments_of  # noqa: PLC0415 - as above
     from llmbatch.cassette.store import Store  # noqa: PLC0415 - as above
 
+    if not segments_of(folder):
+        print(safe(f"{folder} has no segment files: an empty cassette, or no cassette"))
     with Store(folder) as store:
         digest = store.content_digest()
-        print(f"{counted(len(store), 'interaction', 'interactions')}, content digest {digest}")
+        print(f"{counted(len(store), 'interaction')}, content digest {digest}")
     if expected in {None, digest}:
         return True
     print(f"expected content digest {expected}: the answers are not those that were pinned")

@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llmbatch.cli.cassette.planned import add_run_flags, prepared_of, replay, shown
+from llmbatch.cli.cassette.planned import add_run_flags, prepared_of, replay, run_command, shown
 from llmbatch.errors import ExitCode, UsageError
+from llmbatch.report.counting import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llmbatch.cassette.upkeep.nearest import Missed, Nearest
+    from llmbatch.cassette.upkeep.looking.nearest import Missed, Nearest
     from llmbatch.invocation.misses import Misses
     from llmbatch.invocation.steps import Prepared
     from llmbatch.invocation.watched import Watched
@@ -34,8 +35,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print why calls miss; return 0 when none does, else 1."""
-    from llmbatch.cassette.upkeep.finding import names_case  # noqa: PLC0415 - `--help` should not load it
-    from llmbatch.cassette.upkeep.nearest import nearest_of  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.finding import names_case  # noqa: PLC0415 - `--help` should not load it
+    from llmbatch.cassette.upkeep.looking.nearest import nearest_of  # noqa: PLC0415 - as above
     from llmbatch.invocation.misses import Misses  # noqa: PLC0415 - as above
     from llmbatch.invocation.watched import cassette_of  # noqa: PLC0415 - as above
     from llmbatch.report.page import print_page  # noqa: PLC0415 - as above
@@ -53,7 +54,17 @@ def run(options: argparse.Namespace) -> int:
         raise _nothing(prepared, name)
     folder = cassette_of(prepared)
     pairs = list(zip(misses.held, nearest_of(folder, misses.held), strict=True))
-    print_page(_page(prepared, folder, misses, watched, pairs, whole=name is not None))
+    print_page(
+        _page(
+            prepared,
+            folder,
+            misses,
+            watched,
+            pairs,
+            whole=name is not None,
+            command=run_command(options.experiment, options),
+        )
+    )
     return ExitCode.NO_ANSWER if misses.missed_calls or watched.failures else ExitCode.FINE
 
 
@@ -65,8 +76,9 @@ def _page(
     pairs: list[tuple[Missed, Nearest | None]],
     *,
     whole: bool,
+    command: str,
 ) -> Iterator[Part]:
-    from llmbatch.cassette.upkeep.reasons import reasons_of  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.reasons import reasons_of  # noqa: PLC0415 - as above
     from llmbatch.report.page import Field, Heading  # noqa: PLC0415 - as above
     from llmbatch.report.reasons import page_of_reasons  # noqa: PLC0415 - as above
 
@@ -84,21 +96,22 @@ def _page(
     else:
         yield from page_of_reasons(reasons_of(pairs))
     for kind, count in misses.failed.most_common():
-        yield Heading(f"{count:,} calls: asked before, and the service gave no answer ({kind})", level=2)
+        yield Heading(f"{counted(count, 'call')}: asked before, and the service gave no answer ({kind})", level=2)
         yield Field("for example", misses.failed_examples[kind])
     for kind, count in watched.failures.items():
         if kind not in misses.failed and kind != "not_recorded":
-            yield Heading(f"{count:,} cases end in {kind}, whatever is recorded", level=2)
+            yield Heading(f"{counted(count, 'case')} ended in {kind}, whatever is recorded", level=2)
             yield Field("for example", watched.examples[kind])
     if misses.missed_calls or misses.failed:
         yield Heading("next", level=2)
-        yield Field("keep", "what was recorded: take back what differs, and the recorded answers count again")
-        yield Field("ask anew", f"llmbatch exp {shown(prepared.experiment.path)}")
+        if any(nearest is not None for _, nearest in pairs):
+            yield Field("keep", "what was recorded: take back what differs, and the recorded answers count again")
+        yield Field("ask anew", command)
 
 
 def _whole(pairs: list[tuple[Missed, Nearest | None]]) -> Iterator[Part]:
     """Yield every miss with all that differs from what is recorded."""
-    from llmbatch.cassette.upkeep.difference import is_elsewhere  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.difference import is_elsewhere  # noqa: PLC0415 - as above
     from llmbatch.report.interaction import difference_page  # noqa: PLC0415 - as above
     from llmbatch.report.page import Field, Heading  # noqa: PLC0415 - as above
     from llmbatch.report.reasons import ALIAS, MOST_SHOWN  # noqa: PLC0415 - as above
@@ -116,11 +129,11 @@ def _whole(pairs: list[tuple[Missed, Nearest | None]]) -> Iterator[Part]:
         if nearest.differences:
             yield from difference_page(nearest.differences, "what is recorded", "what is asked")
     if len(pairs) > MOST_SHOWN:
-        yield Heading(f"and {len(pairs) - MOST_SHOWN:,} more calls")
+        yield Heading(f"and {counted(len(pairs) - MOST_SHOWN, 'more call')}")
 
 
 def _nothing(prepared: Prepared, name: str | None) -> UsageError:
-    from llmbatch.cassette.upkeep.finding import nearest_cases  # noqa: PLC0415 - as above
+    from llmbatch.cassette.upkeep.looking.finding import nearest_cases  # noqa: PLC0415 - as above
 
     if name is None:
         return UsageError("no case is selected", fix="llmbatch exp FILE --collect-only lists the variants")

@@ -6,35 +6,14 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpcore2
 import pytest
 
 from llmbatch.cassette.recording.guard import passing_through, unrecorded_refused, unseen_libraries
 from llmbatch.errors import UnrecordedConnection
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server
-
-
-@pytest.fixture
-def port(listener: socket.socket) -> int:
-    number: int = listener.getsockname()[1]
-    return number
-
-
-def _connect(port: int) -> None:
-    with socket.socket() as sock:
-        sock.connect(("127.0.0.1", port))
-
-
-def _connect_ex(port: int) -> None:
-    with socket.socket() as sock:
-        sock.connect_ex(("127.0.0.1", port))
+from tests.cassette.recording.ways import connect, connect_ex, sendto
 
 
 def _create_connection(port: int) -> None:
@@ -68,17 +47,12 @@ def _datagram_endpoint(port: int) -> None:
     asyncio.run(reach())
 
 
-def _sendto(port: int) -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        sock.sendto(b"x", ("127.0.0.1", port))
-
-
 def _unknown_http_stack(port: int) -> None:
     with contextlib.suppress(httpcore2.RemoteProtocolError), httpcore2.ConnectionPool() as pool:
         pool.request("GET", f"http://127.0.0.1:{port}/", extensions={"timeout": {"read": 0.01}})
 
 
-WAYS = [_connect, _connect_ex, _create_connection, _open_connection, _sock_connect, _datagram_endpoint, _sendto]
+WAYS = [connect, connect_ex, _create_connection, _open_connection, _sock_connect, _datagram_endpoint, sendto]
 
 
 @pytest.mark.parametrize("reach", [*WAYS, _unknown_http_stack])
@@ -105,9 +79,9 @@ def test_the_mark_ends_with_the_request(port: int) -> None:
     """The next connection has to be the recorder's own again."""
     with unrecorded_refused([]):
         with passing_through():
-            _connect(port)
+            connect(port)
         with pytest.raises(UnrecordedConnection):
-            _connect(port)
+            connect(port)
 
 
 def test_the_library_is_named(port: int) -> None:
@@ -119,7 +93,7 @@ def test_the_library_is_named(port: int) -> None:
 @pytest.mark.parametrize(
     "pattern", ["127.0.0.1", "127.0.0.1:{port}", "localhost", "LOCALHOST:{port}", "local*:{port}", "*", "*:{port}"]
 )
-@pytest.mark.parametrize("reach", [_connect, _create_connection])
+@pytest.mark.parametrize("reach", [connect, _create_connection])
 def test_a_host_that_is_allowed_is_reached(reach: Callable[[int], None], pattern: str, port: int) -> None:
     """By the name that was looked up or by address, with a port or for all."""
     with unrecorded_refused([pattern.format(port=port)]):
@@ -153,7 +127,7 @@ def test_threads_are_refused_too(port: int) -> None:
 
     def reach() -> None:
         with contextlib.suppress(UnrecordedConnection):
-            _connect(port)
+            connect(port)
 
     with unrecorded_refused([], heard.append):
         thread = threading.Thread(target=reach)
@@ -168,6 +142,8 @@ def test_names_may_be_looked_up() -> None:
     with unrecorded_refused([]), socket.socket(type=socket.SOCK_DGRAM) as sock:
         found = socket.getaddrinfo("localhost", 80)
         sock.sendto(b"", ("127.0.0.1", 53))
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 53), timeout=1):
+            pass  # a resolver in Python asks by TCP where the answer is long
 
     assert found
 
@@ -196,7 +172,7 @@ def test_a_look_up_that_a_library_bound_meanwhile_is_plain_afterwards(port: int)
 
     assert socket.getaddrinfo is not bound
     assert bound("127.0.0.1", port) == socket.getaddrinfo("127.0.0.1", port)
-    _connect(port)
+    connect(port)
 
 
 def test_libraries_that_nobody_can_watch_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import aiohttp
 import openai
@@ -16,37 +16,11 @@ import pytest
 
 from llmbatch.cassette.recording.network import network_blocked
 from llmbatch.errors import NoAnswerRecorded
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server
-
-
-@pytest.fixture
-def port(listener: socket.socket) -> int:
-    number: int = listener.getsockname()[1]
-    return number
-
-
-def _connect(port: int) -> None:
-    with socket.socket() as sock:
-        sock.connect(("127.0.0.1", port))
-
-
-def _connect_ex(port: int) -> None:
-    with socket.socket() as sock:
-        sock.connect_ex(("127.0.0.1", port))
+from tests.cassette.recording.ways import connect, connect_ex, sendto
 
 
 def _create_connection(port: int) -> None:
     socket.create_connection(("127.0.0.1", port)).close()
-
-
-def _sendto(port: int) -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        sock.sendto(b"x", ("127.0.0.1", port))
 
 
 def _sendto_with_flags(port: int) -> None:
@@ -65,7 +39,7 @@ def _urlopen(port: int) -> None:
 
 @pytest.mark.parametrize(
     "reach",
-    [_connect, _connect_ex, _create_connection, _sendto, _sendto_with_flags, _sendmsg, _urlopen],
+    [connect, connect_ex, _create_connection, sendto, _sendto_with_flags, _sendmsg, _urlopen],
 )
 def test_every_way_out_is_refused_and_names_the_address(reach: Callable[[int], None], port: int) -> None:
     """Loopback counts as the network: a local model server is a service too."""
@@ -105,7 +79,7 @@ def test_threads_are_refused_too(port: int) -> None:
 
     def reach() -> None:
         try:
-            _connect(port)
+            connect(port)
         except NoAnswerRecorded as error:
             caught.append(error)
 
@@ -208,4 +182,4 @@ def test_everything_is_put_back(port: int) -> None:
 
     assert own == {name: vars(socket.socket).get(name) for name in names}
     assert module == {name: getattr(socket, name) for name in module}
-    _connect(port)
+    connect(port)

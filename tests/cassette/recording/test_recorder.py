@@ -27,6 +27,7 @@ import pytest
 import requests
 import urllib3
 
+from llmbatch.call.values import Reply
 from llmbatch.cassette.case import CaseContext, Exchange, current_case, current_exchange
 from llmbatch.cassette.recording.canary import CANARY_URL, was_caught
 from llmbatch.cassette.recording.guard import unrecorded_refused
@@ -498,6 +499,59 @@ async def test_redirects_are_followed_in_a_replay(library: str, server: Origin, 
     assert recorded == 2
     assert live == replayed
     assert live[:2] == (200, server.url + "/target")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_what_was_posted_is_told_apart_behind_a_redirect(method: str, server: Origin, tape: Tape) -> None:
+    """A 307 keeps method and body, as web frameworks send it where a slash is missing; vcrpy's stub drops both."""
+    server.away = server.url + "/there/"
+
+    async def ask() -> list[tuple[int, str, int]]:
+        found = []
+        async with aiohttp.ClientSession() as session:
+            for number in (1, 2):
+                async with session.request(method, server.url + "/away", json={"n": number}) as reply:
+                    found.append((reply.status, reply.method, len(reply.history)))
+        return found
+
+    with tape.open() as opened:
+        live = await ask()
+        recorded = [(each.call.request.method, each.call.request.body) for each in opened.store]
+    with tape.open("none"):
+        replayed = await ask()
+
+    assert [(method, b'{"n": 1}')] * 2 + [(method, b'{"n": 2}')] * 2 == recorded
+    assert [(200, method, 1)] * 2 == live
+    assert live == replayed
+
+
+async def test_what_failed_behind_a_redirect_is_asked_again(server: Origin, tape: Tape) -> None:
+    """A recorded redirect would lead every later run to an answer that is not there."""
+    server.away = server.url + "/there"
+    server.statuses = [307, 503]
+    found = []
+
+    with tape.open() as opened:
+        async with aiohttp.ClientSession() as session:
+            for _ in range(3):
+                async with session.post(server.url + "/away", json={"n": 1}) as reply:
+                    found.append((reply.status, len(reply.history)))
+        recorded = [each.reply.status for each in opened.store]
+
+    assert [(503, 1), (200, 1), (200, 1)] == found
+    assert [200, 307] == recorded
+    assert 4 == len(server.bodies)
+
+
+async def test_recorded_redirects_do_not_go_round_for_ever(server: Origin, tape: Tape) -> None:
+    """A cassette may come from anybody."""
+    with tape.open() as opened:
+        request = opened.store.request("GET", server.url + "/round", {}, None)
+        opened.store.record(opened.store.call(request, 0, 0), Reply(302, "", {"location": ("/round",)}, b""))
+    with tape.open("none"):
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.TooManyRedirects):
+                await session.get(server.url + "/round")
 
 
 @pytest.mark.parametrize("library", ["httpx2", "aiohttp", "requests"])

@@ -134,6 +134,16 @@ def test_the_functions_that_build_a_replayed_response_are_there() -> None:
     assert _parameters(httpx_stubs._deserialize_response) == ["vcr_response", "httpx"]
 
 
+def test_the_functions_that_follow_redirects_are_there() -> None:
+    """Ours stand in their places, and call the one that records a single response."""
+    assert _parameters(aiohttp_stubs.play_responses) == ["cassette", "vcr_request", "kwargs"]
+    assert _parameters(aiohttp_stubs.record_responses) == ["cassette", "vcr_request", "response"]
+    assert _parameters(aiohttp_stubs.record_response) == ["cassette", "vcr_request", "response"]
+    calls = inspect.getsource(aiohttp_stubs.vcr_request)
+    assert "play_responses(cassette, vcr_request, kwargs)" in calls
+    assert "await record_responses(cassette, vcr_request, response)" in calls
+
+
 def test_the_stubs_look_force_reset_up_where_we_replace_it() -> None:
     """They import it from vcr.patch at each call; bound once at import, it would still un-patch threads."""
     sources = [inspect.getsource(module) for module in (vcr.stubs, aiohttp_stubs, httpx_stubs)]

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from llmbatch.cassette.aliases import read_aliases
 from llmbatch.cassette.store import Store
+from llmbatch.cassette.upkeep.alias import add_alias
 from llmbatch.cassette.upkeep.digests import Digests
 from llmbatch.cassette.upkeep.pruning import folder_aside, prune, survey_of
 from llmbatch.cassette.verify import problems_of
@@ -59,6 +61,19 @@ def keys_of(*texts: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return study(tmp_path)
+
+
+def test_both_cassettes_keep_the_aliases(folder: Path) -> None:
+    """What was taken out answers at every address that it answered at before."""
+    add_alias(folder, "https://gpu7.example/v1", "https://api.example.com/v1")
+    aside = folder_aside(folder, "2026-01-02")
+    prune(folder, asked(keys_of("0")), aside=aside)
+
+    with Store(aside) as store:
+        there = store.find(call_of(store, body_of("gone"), base_url="https://gpu7.example/v1").key)
+    assert there is not None
+    assert read_aliases(folder).pairs == read_aliases(aside).pairs
+    assert [] == list(problems_of(aside))
 
 
 def test_what_is_asked_stays_as_it_is_and_the_rest_becomes_a_cassette(folder: Path) -> None:
@@ -128,7 +143,7 @@ def test_killed_at_any_point_every_line_is_in_one_of_the_two_folders(tmp_path: P
         prune(folder, wanted, aside=again)
 
         assert before == set(lines_in(folder, aside, again))
-        assert [] == list(folder.glob("*.pruning"))
+        assert [] == list(folder.glob(".*.unfinished"))
         with Store(folder) as store:
             assert 3 == len(store)
         if not killed:
@@ -151,7 +166,8 @@ def kill_at(point: int, work: Callable[[], None]) -> bool:
         return step
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", dying(os.fsync))
+        for name in ("write", "fsync"):
+            patch.setattr(os, name, dying(getattr(os, name)))
         for name in ("replace", "rename", "unlink", "mkdir", "touch", "open"):
             patch.setattr(Path, name, dying(getattr(Path, name)))
         try:

@@ -183,7 +183,7 @@ def test_a_link_out_of_the_cassette_is_never_written_through(tmp_path: Path) -> 
     outside.write_bytes(WHOLE[:-5])
     folder = write(tmp_path / "c", [answer(1)])
     (folder / SEGMENT).write_bytes(WHOLE[:-5])
-    (folder / f".{SEGMENT}.repairing").symlink_to(outside)
+    (folder / f".{SEGMENT}.unfinished").symlink_to(outside)
     (folder / "quarantine-00001.txt").symlink_to(outside)
     (done,) = repaired(folder)
     (folder / "segment-00002.yaml").symlink_to(outside)

@@ -1,0 +1,1 @@
+"""Interactions in other forms: written for other programs, and read from their files. Nothing foreign is trusted."""

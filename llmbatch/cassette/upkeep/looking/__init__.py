@@ -1,0 +1,1 @@
+"""What a cassette holds, and what tells one request from another. Writes nothing."""

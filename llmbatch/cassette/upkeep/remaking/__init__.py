@@ -1,0 +1,1 @@
+"""A cassette made of cassettes: merged, split or scrubbed, by gathering lines, arranging and writing them."""
