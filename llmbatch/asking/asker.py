@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from llmbatch.asking.cost import cost_usd
-from llmbatch.asking.question import REQUEST_OPTIONS, Arguments, Manner, Question, manner_of, read_arguments, word
+from llmbatch.asking.question import (
+    REQUEST_OPTIONS,
+    Arguments,
+    Manner,
+    Question,
+    manner_of,
+    question_of,
+    read_arguments,
+    word,
+)
 from llmbatch.asking.reading import answer_of, unanswered
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.key import call_key
@@ -60,20 +69,26 @@ class Asker:
         """Render, build the body, and take the next draw of that question within the case. Raises AuthorError."""
         try:
             arguments = read_arguments(positional, options)
-            model = self._choose(options.get("model"), asking)
+            model = asking.model
+            if model is None or "model" in options:
+                model = self._choose(options.get("model"), asking)
             template = self.prompts.get(arguments.prompt, verbatim=arguments.fields is None)
-            manner = self._manner(arguments, model)
-            messages = word(arguments, template, manner, asking.withheld, asking.source)
-            body = manner.envelope.around(messages)
+            kept = None if options else self._manners.get((id(model), id(arguments.shape)))
+            manner = self._manner(arguments, model) if kept is None else kept[1]
+            if options or manner.instruction:
+                messages = word(arguments, template, manner, asking.withheld, asking.source)
+            else:
+                messages = template.render(arguments.fields or {}, withheld=asking.withheld, source=asking.source)
+            wire, canonical = manner.envelope.around(messages)
         except AuthorError as error:
             self.on_author_error(error)
             raise
         case = asking.case
-        digest = manner.address.digest(body.wire, body.canonical)
+        digest, repeat = manner.address.digest(wire, canonical), case.repeat
         ordinal = case.draw(digest, options.get("draw"))
-        key = call_key(digest, case.repeat, ordinal)
-        reasks = int(options.get("reasks", 0))
-        return Question(manner, messages, body.wire, digest, case.repeat, ordinal, key, template.fingerprint, reasks)
+        key = call_key(digest, repeat, ordinal)
+        reasks = int(options.get("reasks", 0)) if options else 0
+        return question_of((manner, messages, wire, digest, repeat, ordinal, key, template.fingerprint, reasks))
 
     def _choose(self, named: object, asking: Asking) -> ResolvedModel:
         if named is not None:
@@ -119,8 +134,8 @@ class Asker:
 
     def _read(self, question: Question, reply: Reply, case: CaseContext) -> Answer[Any]:
         answer, usage = answer_of(question, reply)
-        model = question.manner.model
-        case.costs_usd.append(cost_usd(usage, model.settings, self.store.prices(question.key, model.qualified)))
+        manner = question.manner
+        case.costs_usd.append(cost_usd(usage, manner.model.settings, self.store.prices(question.key, manner.qualified)))
         return answer
 
     async def put(self, question: Question, case: CaseContext, recorded: Answer[Any] | None) -> Answer[Any]:

@@ -60,13 +60,25 @@ def canonical_body(body: bytes | None, content_type: str | None) -> bytes:
         return body
 
 
+class Digests:
+    """The digests of requests that go to one place: what they share is read once."""
+
+    __slots__ = ("_last", "_start")
+
+    def __init__(self, method: str, url: str, key_headers: Headers) -> None:
+        self._start = _addressed(method, url)
+        self._last = b"".join(_fields([name, *key_headers[name]]) for name in sorted(key_headers))
+
+    def of(self, canonical: bytes) -> bytes:
+        """Return 16 bytes that cover the method, the URL, the canonical body and the key headers."""
+        digest = self._start.copy()
+        digest.update(b"%d:%b%b" % (len(canonical), canonical, self._last))
+        return digest.digest()
+
+
 def request_digest(method: str, url: str, canonical: bytes, key_headers: Headers) -> bytes:
     """Return 16 bytes that cover the method, the URL, the canonical body and the key headers."""
-    digest = _addressed(method, url).copy()
-    digest.update(b"%d:%b" % (len(canonical), canonical))
-    for name in sorted(key_headers):
-        digest.update(_fields([name, *key_headers[name]]))
-    return digest.digest()
+    return Digests(method, url, key_headers).of(canonical)
 
 
 def call_key(digest: bytes, repeat: int, ordinal: int) -> bytes:

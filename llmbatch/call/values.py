@@ -45,12 +45,13 @@ class Call:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """One HTTP response as stored: allowed headers only, the body decoded (no content encoding) and scrubbed.
 
     `recorded_at` is an ISO 8601 instant in UTC, `taken_us` whole microseconds from send to last byte.
-    Both come from the recording, so that a replayed row is the recorded row.
+    Both come from the recording, so that a replayed row is the recorded row. Not changed once it is made; to freeze
+    it would take thrice the time to make one.
     """
 
     status: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llmbatch.call.key import canonical_body, request_digest
+from llmbatch.call.key import Digests, canonical_body
 from llmbatch.call.values import Request
 from llmbatch.cassette.aliases import Aliases
 from llmbatch.cassette.scrub import Scrubber, key_headers_of
@@ -13,7 +13,7 @@ from llmbatch.cassette.scrub import Scrubber, key_headers_of
 class Address:
     """All of a request but its body, as it is stored."""
 
-    __slots__ = ("_content_type", "_headers", "_key_headers", "_method", "_scrubber", "url")
+    __slots__ = ("_content_type", "_digests", "_headers", "_is_json", "_method", "_scrubber", "url")
 
     def __init__(
         self,
@@ -27,8 +27,9 @@ class Address:
         self._method = scrubber.text(method.upper())
         self.url = aliases.recorded(scrubber.url(url))
         self._headers = scrubber.request_headers(headers)
-        self._key_headers = key_headers_of(self._headers)
         self._content_type = next(iter(self._headers.get("content-type", ())), None)
+        self._is_json = self._content_type == "application/json"
+        self._digests = Digests(self._method, self.url, key_headers_of(self._headers))
 
     def digest(self, body: bytes | None, canonical: bytes | None = None) -> bytes:
         """Return the digest of a request, computed after scrubbing.
@@ -37,9 +38,9 @@ class Address:
         body that holds a secret.
         """
         stored = None if body is None else self._scrubber.body(body)
-        if canonical is None or stored is not body or self._content_type != "application/json":
+        if canonical is None or stored is not body or not self._is_json:
             canonical = canonical_body(stored, self._content_type)
-        return request_digest(self._method, self.url, canonical, self._key_headers)
+        return self._digests.of(canonical)
 
     def request(self, body: bytes | None, digest: bytes | None = None) -> Request:
         """Return the request as it is stored; `digest` is that of this very body, where it is known."""

@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 import zlib
-from binascii import hexlify, unhexlify
+from binascii import unhexlify
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -174,20 +174,20 @@ def frame(line: bytes) -> Frame:
     return Frame(unhexlify(found[1]), int(found[2]))
 
 
-def is_line_of(line: bytes, key: bytes) -> bool:
-    """Whether the key that stands in a line is this one."""
-    return line.startswith(hexlify(key), len(PREFIX))
-
-
 def decode_reply(line: bytes) -> Reply:
     """Return the reply of an answer's line without parsing the request. Raises BadLineError."""
-    payload = payload_of(line, b"- ")
+    payload = line[2:-_SUFFIX]
+    if not (line.startswith(b"- ") and line.endswith(b"%b%08x\n" % (CRC_MARK, zlib.crc32(payload)))):
+        payload_of(line, b"- ")  # says what is wrong
     start, response = payload.find(_REQUEST_MARK), payload.rfind(_REPLY_MARK)
     if start < 0 or response < start or not payload.endswith(b"}"):
         raise BadLineError("it holds no request or no response")
-    text = payload[:start] + payload[response:]  # one object still, without the request
+    text, binary = payload[:start] + payload[response:], False  # one object still, without the request
     try:
-        value, binary = _loads(text, _BINARY_REPLY, _PLAIN_REPLY)
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            value, binary = _loads(text, _BINARY_REPLY, _PLAIN_REPLY)
         return _reply(value, value["response"], binary=binary)
     except BadLineError:
         raise
@@ -246,12 +246,20 @@ def _request(text: bytes) -> Request:
 
 
 def _reply(head: dict[str, Any], response: dict[str, Any], *, binary: bool) -> Reply:
-    status, headers = response["status"], _headers(response["headers"])
-    body = _body_bytes(response["body"]["string"], binary=binary)
+    # written out: this runs for every answer that is replayed
+    status, text = response["status"], response["body"]["string"]
+    body = text.encode() if type(text) is str and not binary else _body_bytes(text, binary=binary)
     if body is None:
         raise BadLineError("its body is null")
+    headers = {}
+    for name, values in response["headers"].items():
+        if type(values) is not list:
+            raise TypeError("a header has no list of values")
+        for value in values:
+            if type(value) is not str:
+                raise TypeError("a header's value is no text")
+        headers[name] = tuple(values)
     code, reason, recorded_at, taken_us = status["code"], status["message"], head["recorded_at"], head["taken_us"]
-    # written out: this runs for every answer that is replayed
     if type(code) is not int or not 100 <= code <= 999 or type(reason) is not str:
         raise BadLineError("its status is no HTTP status")
     if type(recorded_at) is not str or type(taken_us) is not int:

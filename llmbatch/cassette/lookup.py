@@ -6,15 +6,18 @@ is handed on.
 
 from __future__ import annotations
 
+from binascii import hexlify
 from dataclasses import replace
 from pathlib import Path
 
 from llmbatch.call.key import call_key
 from llmbatch.call.values import Reply
 from llmbatch.cassette.index import Index, Position
-from llmbatch.cassette.line import BadLineError, Decoded, decode, decode_reply, is_line_of
+from llmbatch.cassette.line import PREFIX, BadLineError, Decoded, decode, decode_reply
 from llmbatch.cassette.reader import Reader
 from llmbatch.cassette.verify import digest_of
+
+_KEY_AT = len(PREFIX)
 
 
 class Lines:
@@ -40,7 +43,9 @@ class Lines:
             reply = decode_reply(line)
         except BadLineError as error:
             raise self._reader.damaged(place, error) from error
-        if not is_line_of(line, key) and not (place[0] in self.older and self.whole(place).call.key == key):
+        if not line.startswith(hexlify(key), _KEY_AT) and not (
+            place[0] in self.older and self.whole(place).call.key == key
+        ):
             raise self._reader.damaged(place, "its key is not the one that was here when the file was opened")
         self._last = (key, place[0])
         return reply

@@ -84,19 +84,22 @@ class Work:
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run_cases(self, runner: CaseRunner) -> None:
+        counters, store = self.counters, self.store
+
         async def work(case: Case) -> None:
-            self.counters.in_flight += 1
+            counters.in_flight += 1
             try:
                 done = await runner.run(case)
-                if self.store.disk_error is not None:  # the task may have caught it, and made a row of what is lost
-                    raise self.store.disk_error
+                if store.can_record and store.disk_error is not None:
+                    raise store.disk_error  # the task may have caught it, and made a row of what is lost
                 self._finish(case, done)
             except LlmbatchError as error:  # what is on its way is paid for: it is awaited, as after Ctrl-C
                 self._end(error)
             finally:
-                self.counters.in_flight -= 1
+                counters.in_flight -= 1
 
-        cases = run_window(self.plan, work, window=self.window, may_start=lambda: not self.stop.requested)
+        stop = self.stop
+        cases = run_window(self.plan, work, window=self.window, may_start=lambda: stop.reason is None)
         window = asyncio.ensure_future(cases)
 
         def end_now() -> None:

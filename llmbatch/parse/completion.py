@@ -5,8 +5,11 @@ Bodies are read as they were recorded, so reading is a step that can be repeated
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
+
+import orjson
 
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.parse.body import load_body
@@ -46,31 +49,26 @@ def read_completion(body: bytes, content_type: str | None = None) -> Completion 
     A body that is no such thing is a Failure: INVALID_JSON, NOT_API, EMPTY_CHOICES, SERVER_ERROR (an error
     object in a good reply) or TRUNCATED_BODY (a stream that was cut). Never raises.
     """
-    document = join_stream(body) if is_stream(body, content_type) else load_body(body)
-    if isinstance(document, Failure):
-        return document
-    if not isinstance(document, dict):
+    try:
+        # a body that is an object is no stream, whatever its content type says
+        document = orjson.loads(body) if body[:1] == b"{" else _load(body, content_type)
+    except orjson.JSONDecodeError:
+        document = load_body(body)
+    if type(document) is not dict:
+        if isinstance(document, Failure):
+            return document
         return Failure(FailureKind.NOT_API, f"the body is a JSON {type(document).__name__}, not a completion")
     choices = document.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict):
+    choice = choices[0] if type(choices) is list and choices else None
+    if type(choice) is not dict:
         return _without_choice(document)
-    if choice.get("error") or choice.get("finish_reason") == "error":
+    finish_reason = choice.get("finish_reason")
+    if finish_reason == "error" or choice.get("error"):
         return _service_error(choice.get("error") or document.get("error"))
     message = choice.get("message")
-    if not isinstance(message, dict):
+    if type(message) is not dict:
         text = choice.get("text")
-        message = {"role": "assistant", "content": text if isinstance(text, str) else None}
-    return _completion(document, choice, message)
-
-
-def usage_of(body: bytes) -> Usage | None:
-    """Return the tokens a reply of any model API says it used: chat, responses, embeddings, streams."""
-    document = join_stream(body) if is_stream(body, None) else load_body(body)
-    return _usage(document.get("usage")) if isinstance(document, dict) else None
-
-
-def _completion(document: Mapping[str, Any], choice: Mapping[str, Any], message: dict[str, Any]) -> Completion:
+        message = {"role": "assistant", "content": text if type(text) is str else None}
     get = message.get
     text, refusal, tool_calls = get("content"), get("refusal"), get("tool_calls")
     reasoning = get("reasoning_content") or get("reasoning")
@@ -79,19 +77,33 @@ def _completion(document: Mapping[str, Any], choice: Mapping[str, Any], message:
         reasoning = reasoning or thought
     if not tool_calls and type(get("function_call")) is dict:
         tool_calls = [{"type": "function", "function": message["function_call"]}]
-    finish_reason, model = choice.get("finish_reason"), document.get("model")
-    fingerprint, usage = document.get("system_fingerprint"), document.get("usage")
-    return Completion(
-        text if type(text) is str else None,
-        finish_reason if type(finish_reason) is str else None,
-        refusal if refusal and type(refusal) is str else None,
-        tool_calls if tool_calls and type(tool_calls) is list else None,
-        reasoning if type(reasoning) is str else None,
-        model if type(model) is str else None,
-        fingerprint if type(fingerprint) is str else None,
-        _usage(usage),
-        message,
+    model, fingerprint = document.get("model"), document.get("system_fingerprint")
+    return _completed(
+        (
+            text if type(text) is str else None,
+            finish_reason if type(finish_reason) is str else None,
+            refusal if refusal and type(refusal) is str else None,
+            tool_calls if tool_calls and type(tool_calls) is list else None,
+            reasoning if type(reasoning) is str else None,
+            model if type(model) is str else None,
+            fingerprint if type(fingerprint) is str else None,
+            _usage(document.get("usage")),
+            message,
+        )
     )
+
+
+_completed: Callable[[Iterable[Any]], Completion] = partial(tuple.__new__, Completion)  # a third of Completion(...)
+
+
+def _load(body: bytes, content_type: str | None) -> Any:
+    return join_stream(body) if is_stream(body, content_type) else load_body(body)
+
+
+def usage_of(body: bytes) -> Usage | None:
+    """Return the tokens a reply of any model API says it used: chat, responses, embeddings, streams."""
+    document = _load(body, None)
+    return _usage(document.get("usage")) if isinstance(document, dict) else None
 
 
 def _joined_parts(parts: list[Any]) -> tuple[str | None, str | None]:
@@ -128,23 +140,27 @@ def _service_error(error: object) -> Failure:
 
 def _usage(usage: object) -> Usage | None:
     """Read chat (`prompt_tokens`), responses (`input_tokens`) and embeddings usage; anything odd is None."""
-    if not isinstance(usage, dict):
+    if type(usage) is not dict:
         return None
     get = usage.get
-    if (tokens_in := _count(get("prompt_tokens"))) is not None:
+    tokens_in = get("prompt_tokens")
+    if type(tokens_in) is int and tokens_in >= 0:
+        tokens_out = get("completion_tokens")
         inner_in, inner_out = get("prompt_tokens_details"), get("completion_tokens_details")
-        tokens_out = _count(get("completion_tokens"))
-    elif (tokens_in := _count(get("input_tokens"))) is not None:
-        inner_in, inner_out = get("input_tokens_details"), get("output_tokens_details")
-        tokens_out = _count(get("output_tokens"))
     else:
-        return None
-    cached = _count(inner_in.get("cached_tokens")) if type(inner_in) is dict else None
-    if cached is None:
-        cached = _count(get("prompt_cache_hit_tokens"))  # DeepSeek
-    reasoning = _count(inner_out.get("reasoning_tokens")) if type(inner_out) is dict else None
-    return Usage(tokens_in, tokens_out or 0, cached or 0, reasoning or 0)
-
-
-def _count(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+        tokens_in = get("input_tokens")
+        if type(tokens_in) is not int or tokens_in < 0:
+            return None
+        tokens_out = get("output_tokens")
+        inner_in, inner_out = get("input_tokens_details"), get("output_tokens_details")
+    # written out, as all that runs for every answer: a count is a whole number from 0
+    cached = inner_in.get("cached_tokens") if type(inner_in) is dict else None
+    if type(cached) is not int or cached < 0:
+        cached = get("prompt_cache_hit_tokens")  # DeepSeek
+    reasoning = inner_out.get("reasoning_tokens") if type(inner_out) is dict else None
+    return Usage(
+        tokens_in,
+        tokens_out if type(tokens_out) is int and tokens_out >= 0 else 0,
+        cached if type(cached) is int and cached >= 0 else 0,
+        reasoning if type(reasoning) is int and reasoning >= 0 else 0,
+    )

@@ -44,9 +44,17 @@ def parse_answer(shape: Shape[T], completion: Completion, mode: StructuredMode) 
         return Failure(FailureKind.CONTENT_FILTER, "the service filtered the answer")
     text = completion.text or ""
     cut = completion.finish_reason == "length"
-    if not text.strip():
+    parsed: Parsed[Any] | Failure | None = None
+    # pydantic takes NaN and Infinity for numbers, JSON does not: such text goes the slow way
+    if text[:1] == "{" and not shape.plain and "NaN" not in text and "Infinity" not in text:
+        try:
+            parsed = Parsed(shape.validate_json(text), "exact")
+        except Exception:  # noqa: BLE001 - the author's validators may raise anything: the slow way says what
+            parsed = None
+    elif not text.strip():
         return _nothing_said(completion, cut)
-    parsed: Parsed[Any] | Failure = Parsed(text, "text") if shape.plain else _parse(shape, text)
+    if parsed is None:
+        parsed = Parsed(text, "text") if shape.plain else _parse(shape, text)
     if cut and not _is_whole(parsed, shape, text):
         return Failure(FailureKind.TRUNCATED, "the answer was cut at max_tokens", "length")
     return parsed
@@ -75,7 +83,7 @@ def columns_of(value: T, shape: Shape[T]) -> dict[str, Any]:
     if shape.plain:
         return {ANSWER: value}
     try:
-        dumped = shape.adapter.dump_python(value, mode="json", by_alias=False)
+        dumped = shape.adapter.serializer.to_python(value, mode="json", by_alias=False)
     except Exception as error:
         raise AnswerError(
             f"{shape.name} could not be turned into columns: {type(error).__name__}: {error}",
@@ -84,7 +92,7 @@ def columns_of(value: T, shape: Shape[T]) -> dict[str, Any]:
         ) from error
     if shape.wrapped or not isinstance(dumped, dict):
         return {ANSWER: dumped}
-    return {name: dumped.get(name) for name in shape.fields}
+    return dumped if tuple(dumped) == shape.fields else {name: dumped.get(name) for name in shape.fields}
 
 
 def _nothing_said(completion: Completion, cut: bool) -> Failure:
@@ -98,12 +106,6 @@ def _nothing_said(completion: Completion, cut: bool) -> Failure:
 
 
 def _parse(shape: Shape[Any], text: str) -> Parsed[Any] | Failure:
-    # pydantic takes NaN and Infinity for numbers, JSON does not: such text goes the slow way
-    if text[0] == "{" and "NaN" not in text and "Infinity" not in text:
-        try:
-            return Parsed(shape.validate_json(text), "exact")
-        except Exception:  # noqa: BLE001, S110 - the author's validators may raise anything: the slow way says what
-            pass
     extracted = extract_json(text, "object" if _wants_object(shape) else "any")
     if isinstance(extracted, Failure):
         return _as_word(shape, text) or extracted

@@ -41,7 +41,7 @@ class Variant:
         # what each row says of it: worked out once here, because there may be a million rows
         values = {f"{PREFIX}{name}": _cell(value) for name, value in self.values.items() if name != "model"}
         own = {"llmbatch_variant": self.id, "llmbatch_model": self.model, **values}
-        object.__setattr__(self, "columns", MappingProxyType(own))
+        object.__setattr__(self, "columns", own)  # a dict: a proxy is copied into a row in thrice the time
 
 
 def _cell(value: object) -> object:

@@ -23,6 +23,11 @@ class Turn:
     text: Text | None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def unfilled(self) -> dict[str, Any]:
+        """Return the message, its text as it is without a value in it."""
+        text = {} if self.text is None else {"content": "".join(self.text.pieces)}
+        return {"role": self.role, **text, **self.extra}
+
 
 class Template:
     """The turns of a prompt, ready to be rendered. `place` is the file, or what stands for it in messages.
@@ -37,6 +42,7 @@ class Template:
             (name, line, turn.text.place) for turn in turns if turn.text for _, name, line in turn.text.slots
         )
         self.placeholders: tuple[tuple[str, int], ...] = tuple((name, line) for name, line, _ in self._slots)
+        self._messages = [(turn, turn.unfilled()) for turn in self.turns]
         self._names = frozenset(name for name, _ in self.placeholders)
 
     @classmethod
@@ -83,12 +89,13 @@ class Template:
             fields = dict(fields)  # a defaultdict would answer for any name
         if not self._names.isdisjoint(withheld) or not self._names <= fields.keys():
             self.check(fields, withheld, source=source)
-        return [
-            {"role": turn.role, **turn.extra}
-            if turn.text is None
-            else {"role": turn.role, "content": turn.text.filled(fields), **turn.extra}
-            for turn in self.turns
-        ]
+        messages = []
+        for turn, message in self._messages:
+            filled = message.copy()
+            if turn.text is not None and turn.text.slots:
+                filled["content"] = turn.text.filled(fields)
+            messages.append(filled)
+        return messages
 
 
 def _turn(message: object, place: str, *, verbatim: bool) -> Turn:

@@ -8,15 +8,18 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from llmbatch.asking.asker import Asker, Asking, BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.cassette.case import CaseContext, RehearsalOver, current_case
 from llmbatch.config import ResolvedModel
+from llmbatch.experiment.answer import Answer
 from llmbatch.experiment.ask import Model
 from llmbatch.plan import Case
+from llmbatch.plan.variant import Variant
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.log import RunLog
 from llmbatch.runner.outcome import FATAL, answer_spoken_of, cost_of, failure_of_exception, failure_of_return, first_of
@@ -42,6 +45,10 @@ class Done(NamedTuple):
     paid: int = 0
 
 
+_asking_of: Callable[[tuple[Any, ...]], Asking] = partial(tuple.__new__, Asking)  # a third of the time of Asking(...)
+_NOTHING = (None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class CaseRunner:
     """Runs cases one by one; holds what they share.
@@ -55,6 +62,7 @@ class CaseRunner:
     executor: Executor
     run_log: RunLog
     counters: Counters
+    _models: dict[str, tuple[Variant | None, ResolvedModel | None]] = field(default_factory=dict)
 
     async def run(self, case: Case) -> Done:
         """Return the case's row; raises only what must end the run.
@@ -89,9 +97,10 @@ class CaseRunner:
 
     def _count(self, passes: list[CaseContext]) -> int:
         """Add what the passes of a case asked to the counters, each interaction once; return what was paid."""
-        paid = sum([context.paid for context in passes])
-        self.counters.paid += paid
-        self.counters.cached += max(0, passes[-1].paid + passes[-1].cached - paid)
+        counters, last = self.counters, passes[-1]
+        paid = last.paid if len(passes) == 1 else sum([context.paid for context in passes])
+        counters.paid += paid
+        counters.cached += max(0, last.paid + last.cached - paid)
         return paid
 
     async def rehearse(self, case: Case) -> None:
@@ -99,7 +108,13 @@ class CaseRunner:
         context = CaseContext(case.id, case.repeat, rehearsal=True)
         token = current_case.set(context)
         try:
-            await self._call_task(case, self._bind(context, case))
+            ask = self._bind(context, case)
+            if case.task.is_async:
+                await case.task.function(**self._arguments(case, ask))
+            else:
+                await self._in_thread(case, ask)
+        except (SystemExit, asyncio.CancelledError) as error:
+            _contained_exception(error)
         except (Exception, RehearsalOver):  # noqa: BLE001 - the asker has noted what must stop the run
             return
         except BaseExceptionGroup as group:  # of a TaskGroup
@@ -117,24 +132,33 @@ class CaseRunner:
         token = current_case.set(context)
         error: Exception | None = None
         try:
-            returned = await self._call_task(case, ask)
-            answer, columns = answer_spoken_of(returned, ask.answers), columns_of_return(returned)
-            failure = failure_of_return(returned, ask.answers)
+            if case.task.is_async:
+                returned = await case.task.function(**self._arguments(case, ask))
+            else:
+                returned = await self._in_thread(case, ask)
+            answers, cost_usd = ask.answers, cost_of(context)
+            answer: Answer[Any] | None
+            if type(returned) is Answer and returned.failure is None and answers == [returned]:
+                # a good answer that is the only one, as most are, needs no judging
+                answer, columns, failure = returned, returned.columns, None
+            else:
+                answer, columns = answer_spoken_of(returned, answers), columns_of_return(returned)
+                failure = failure_of_return(returned, answers)
             row = build_row(
                 case,
                 failure=failure,
                 context=context,
-                answers=ask.answers,
+                answers=answers,
                 answer=answer,
                 columns=columns,
-                cost_usd=cost_of(context),
+                cost_usd=cost_usd,
             )
-        except Exception as raised:  # noqa: BLE001 - one case's exception is that case's row
-            fatal = first_of(raised, FATAL)
+        except (Exception, SystemExit, asyncio.CancelledError) as raised:  # noqa: BLE001 - one case's exception is its row
+            error = _contained_exception(raised)
+            fatal = first_of(error, FATAL)
             if fatal is not None:
                 raise fatal  # noqa: B904 - what wraps it says less, and is its context
-            error = raised
-            failure = failure_of_exception(raised, ask.answers, context)
+            failure = failure_of_exception(error, ask.answers, context)
             answer = answer_spoken_of(None, ask.answers)
             cost_usd = cost_of(context)
             row = build_row(
@@ -151,40 +175,49 @@ class CaseRunner:
             self.run_log.write("warning", case=case.id, kind=str(failure.kind), message=failure.message)
 
     def _bind(self, context: CaseContext, case: Case) -> BoundAsk:
-        task = case.task
-        return BoundAsk(self.asker, Asking(context, self.model_of(case), task.withheld, task.samples.name))
+        task, variant = case.task, case.variant
+        if self._models.get(variant.id, _NOTHING)[0] is not variant:
+            self._models[variant.id] = variant, self.model_of(case)
+        model = self._models[variant.id][1]
+        return BoundAsk(self.asker, _asking_of((context, model, task.withheld, task.samples.name)))
 
-    async def _call_task(self, case: Case, ask: BoundAsk) -> object:
+    async def _in_thread(self, case: Case, ask: BoundAsk) -> object:
         arguments = self._arguments(case, ask)
-        try:
-            if case.task.is_async:
-                return await case.task.function(**arguments)
-            call = contextvars.copy_context().run
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.executor, lambda: call(_contained, case.task.function, arguments))
-        except SystemExit as error:
-            raise TaskLeft(f"the task called exit({error.code!r})") from error
-        except asyncio.CancelledError as error:
-            running = asyncio.current_task()
-            if running is not None and running.cancelling():
-                raise
-            raise TaskLeft("the task awaited something that was cancelled") from error
+        call = contextvars.copy_context().run
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.executor, lambda: call(_contained, case.task.function, arguments))
 
     def _arguments(self, case: Case, ask: BoundAsk) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for name in case.task.arguments:
-            match name:
-                case "sample":
-                    arguments[name] = _own_copy(case.sample.value)
-                case "ask":
-                    arguments[name] = ask
-                case "client":
-                    arguments[name] = self.client_of(self.model_of(case))
-                case "model":
-                    arguments[name] = _as_written(self.model_of(case))
-                case _:
-                    arguments[name] = case.variant.values[name]
+            if name == "sample":
+                arguments[name] = _own_copy(case.sample.value)
+            elif name == "ask":
+                arguments[name] = ask
+            elif name == "client":
+                arguments[name] = self.client_of(self.model_of(case))
+            elif name == "model":
+                arguments[name] = _as_written(self.model_of(case))
+            else:
+                arguments[name] = case.variant.values[name]
         return arguments
+
+
+def _contained_exception(raised: BaseException) -> Exception:
+    """Return what a task raised as an exception like any other. Raises it where the case itself is cancelled."""
+    match raised:
+        case SystemExit():
+            left = TaskLeft(f"the task called exit({raised.code!r})")
+        case asyncio.CancelledError():
+            running = asyncio.current_task()
+            if running is not None and running.cancelling():
+                raise raised
+            left = TaskLeft("the task awaited something that was cancelled")
+        case _:
+            assert isinstance(raised, Exception)
+            return raised
+    left.__cause__ = raised
+    return left
 
 
 async def _settled(context: CaseContext) -> None:

@@ -50,10 +50,10 @@ def failure_of_return(returned: object, answers: Answers) -> Failure | None:
     returned.
     """
     for answer in answers:
-        if answer is not None and answer.failure in _MISSING:
+        if answer is not None and answer.failure is not None and answer.failure in _MISSING:
             return _failure_of(answer)
     spoken_of = returned.answer if isinstance(returned, AnswerRow) else returned
-    return _failure_of(spoken_of) if isinstance(spoken_of, Answer) else None
+    return _failure_of(spoken_of) if isinstance(spoken_of, Answer) and spoken_of.failure is not None else None
 
 
 def failure_of_exception(error: Exception, answers: Answers, context: CaseContext) -> Failure:
@@ -89,6 +89,8 @@ def first_of(error: BaseException, kinds: tuple[type[LlmbatchError], ...]) -> Ll
 
 def cost_of(context: CaseContext) -> float | None:
     """Return what the case's answers cost, or None where the price of one is not known."""
+    if len(context.costs_usd) == 1 == len(context.replies):
+        return context.costs_usd[0]
     costs = [cost for cost in context.costs_usd if cost is not None]
     if not costs or len(costs) < len(context.replies):
         return None

@@ -22,9 +22,13 @@ class Breath:
         self._clock = clock
         self._deadline = clock() + BREATH_SECONDS
 
+    def is_due(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._clock() >= self._deadline
+
     async def take(self) -> None:
         """Let the loop run others if the deadline has passed."""
-        if self._clock() >= self._deadline:
+        if self.is_due():
             await asyncio.sleep(0)
             self._deadline = self._clock() + BREATH_SECONDS
 
@@ -56,7 +60,8 @@ async def run_window(
                 broken.append(error)
                 return
             await work(item)
-            await breath.take()
+            if breath.is_due():
+                await breath.take()
 
     workers = [asyncio.create_task(worker()) for _ in range(window)]
     try:

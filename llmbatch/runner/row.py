@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.case import CaseContext
+from llmbatch.columns import PREFIX
 from llmbatch.errors import TaskError
 from llmbatch.experiment.answer import Answer
 from llmbatch.parse.completion import usage_of
@@ -20,11 +21,11 @@ from llmbatch.samples.values import canonical_json
 from llmbatch.tables.cells import cell_of
 
 
-def columns_of_return(value: object) -> dict[str, Any]:
+def columns_of_return(value: object) -> Mapping[str, Any]:
     """Turn what a task returned into columns. Raises TaskError for a value that has none."""
+    if isinstance(value, Answer):  # not changed once it is made, so its columns need no copy
+        return value.columns
     match value:
-        case Answer():
-            return dict(value.columns)
         case BaseModel():
             return value.model_dump(mode="json")
         case Mapping():
@@ -57,28 +58,31 @@ def build_row(
     `answers` are all that the case was given, and `answer` the one the row speaks of (returned, else the last one
     put); `columns` are the returned value's. Raises TaskError when a returned column has the name of a sample field.
     """
-    row = dict(case.sample.data)
-    task = case.task
+    sample, task = case.sample, case.task
+    fields = dict(sample.data)
     if task.truth is not None:
-        row.pop(task.truth, None)
-        row["truth"] = case.sample.truth
+        fields.pop(task.truth, None)
+        fields["truth"] = sample.truth
     for name in columns:
-        if name in row or name.startswith("llmbatch_"):
-            raise _clash(task, row, columns)
-    row.update(columns)
-    row["llmbatch_case"] = case.id
-    row["llmbatch_task"] = task.name
-    row.update(case.variant.columns)
-    row["llmbatch_sample"] = case.sample.id
-    row["llmbatch_repeat"] = case.repeat
-    row.update(_OK if failure is None else _state(failure))
-    row.update(_UNSAID if answer is None else _said(answer))
-    row.update(_measured([] if context is None else context.replies, answers, cost_usd))
-    return row
+        if name in fields or name[:_PREFIX_LENGTH] == PREFIX:
+            raise _clash(task, fields, columns)
+    replies = () if context is None else context.replies
+    return {
+        **fields,
+        **columns,
+        "llmbatch_case": case.id,
+        "llmbatch_task": task.name,
+        **case.variant.columns,
+        "llmbatch_sample": sample.id,
+        "llmbatch_repeat": case.repeat,
+        **(_OK if failure is None else _state(failure)),
+        **(_UNSAID if answer is None else _said(answer)),
+        **(_measured(replies, answers, cost_usd) if replies or cost_usd is not None else _UNMEASURED),
+    }
 
 
 def _clash(task: PlannedTask, row: Mapping[str, Any], columns: Mapping[str, Any]) -> TaskError:
-    first = min(name for name in columns if name in row or name.startswith("llmbatch_"))
+    first = min(name for name in columns if name in row or name.startswith(PREFIX))
     return TaskError(
         f"{task.name} returned `{first}`, which is a field of the sample or a reserved name",
         place=task.place,
@@ -86,6 +90,7 @@ def _clash(task: PlannedTask, row: Mapping[str, Any], columns: Mapping[str, Any]
     )
 
 
+_PREFIX_LENGTH = len(PREFIX)
 _OK: Mapping[str, Any] = {"llmbatch_status": "ok", "llmbatch_error_kind": None, "llmbatch_error": None}
 
 
@@ -106,8 +111,22 @@ def _said(answer: Answer[Any]) -> dict[str, Any]:
         "llmbatch_served_model": answer.served_model,
         "llmbatch_fingerprint": answer.fingerprint,
         "llmbatch_prompt_fingerprint": answer.prompt_fingerprint,
-        "llmbatch_parameters": canonical_json(dict(answer.parameters)).decode(),
+        "llmbatch_parameters": _parameters_text(answer.parameters),
     }
+
+
+_last_text: tuple[Mapping[str, Any] | None, dict[str, Any], str] = None, {}, ""
+
+
+def _parameters_text(parameters: Mapping[str, Any]) -> str:
+    """Return the parameters as JSON text; those of many answers are one and the same mapping."""
+    global _last_text  # noqa: PLW0603 - replaced in one step, so that threads may share it
+    known, content, text = _last_text
+    if known is not parameters or content != parameters:
+        content = dict(parameters)
+        text = canonical_json(content).decode()
+        _last_text = parameters, content, text
+    return text
 
 
 _UNSAID = dict.fromkeys(
@@ -128,22 +147,29 @@ def _measured(
     replies: Sequence[Reply], answers: Sequence[Answer[Any] | None], cost_usd: float | None
 ) -> Mapping[str, Any]:
     if not replies:
-        return _UNMEASURED if cost_usd is None else {**_UNMEASURED, "llmbatch_cost_usd": cost_usd}
-    tokens_in, tokens_out = _tokens(replies, answers)
-    # the latest by its own clock: the order in which gathered asks ended is not the replay's
-    last = replies[0] if len(replies) == 1 else max(replies, key=lambda reply: reply.recorded_at)
+        return {**_UNMEASURED, "llmbatch_cost_usd": cost_usd}
+    last, taken_us = replies[0], replies[0].taken_us
+    if len(replies) > 1:
+        # the latest by its own clock: the order in which gathered asks ended is not the replay's
+        last = max(replies, key=lambda reply: reply.recorded_at)
+        taken_us = sum([reply.taken_us for reply in replies])
+    only = answers[0] if len(replies) == len(answers) == 1 else None
+    if only is not None and only.reply is last and only.tokens:
+        tokens_in, tokens_out = only.tokens.get("in"), only.tokens.get("out")
+    else:
+        tokens_in, tokens_out = _tokens(replies, answers)
     return {
         "llmbatch_tokens_in": tokens_in,
         "llmbatch_tokens_out": tokens_out,
         "llmbatch_cost_usd": cost_usd,
         "llmbatch_asks": len(replies),
-        "llmbatch_request_id": last.header("x-request-id"),
+        "llmbatch_request_id": values[0] if (values := last.headers.get("x-request-id")) else None,
         "llmbatch_recorded_at": last.recorded_at,
-        "llmbatch_taken_us": sum([reply.taken_us for reply in replies]),
+        "llmbatch_taken_us": taken_us,
     }
 
 
-def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> tuple[int, int] | tuple[None, None]:
+def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> tuple[int | None, int | None]:
     """Return the sums of tokens in and out over the replies that have a count.
 
     The counts of replies that became answers are read already.

@@ -48,11 +48,12 @@ class SampleFile:
         check_suffix(path, name)
         self.path = path
         self.name = name
+        self.place_of_all = f"{name}:"
         self._stamp: tuple[int, int] | None = None
 
     def place(self, number: int) -> str:
         """Return `file:line` of a record."""
-        return f"{self.name}:{number}"
+        return f"{self.place_of_all}{number}"
 
     def count(self) -> int:
         """Return the number of records, bad ones included. Raises SampleError as `records` does."""

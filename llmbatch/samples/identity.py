@@ -38,7 +38,7 @@ class Identities:
 
 def declared_id(value: object) -> str | None:
     """Return a declared id as text, numbers in their JSON form; None where the value cannot be an id."""
-    if isinstance(value, str):
+    if type(value) is str or isinstance(value, str):
         return value or None
     if value is None or not isinstance(value, bool | int | float):
         return None

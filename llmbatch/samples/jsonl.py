@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import blake2b
 from typing import Any, BinaryIO, NoReturn
 
@@ -20,7 +21,11 @@ LONGEST_LINE = 64 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 _EXACT_FLOAT = 2.0**63  # at and beyond it a float may stand for an integer that orjson could not hold
+_EXACT_TYPES = frozenset({str, int, bool, type(None)})
 _MANY_DIGITS = re.compile(rb"[0-9]{19}")
+
+
+_record_of: Callable[[tuple[Any, ...]], Record] = partial(tuple.__new__, Record)  # a third of the time of Record(...)
 
 
 def read_jsonl(stream: BinaryIO, *, parsed: bool = True) -> Iterator[Record]:
@@ -38,8 +43,20 @@ def read_jsonl(stream: BinaryIO, *, parsed: bool = True) -> Iterator[Record]:
             yield Record(number, None, problem=f"the line is longer than {LONGEST_LINE} bytes", raw=digest)
             continue
         text = line.strip()
-        if text:
-            yield _record(number, text) if parsed else Record(number, None, raw=text)
+        if not text:
+            continue
+        if not parsed:
+            yield Record(number, None, raw=text)
+            continue
+        try:
+            data = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            data = None
+        # flat objects without a float, as most are, hold what was written
+        if type(data) is dict and _EXACT_TYPES.issuperset(map(type, data.values())):
+            yield _record_of((number, data, None, "", b""))
+        else:
+            yield _record(number, text)
 
 
 def _record(number: int, text: bytes) -> Record:

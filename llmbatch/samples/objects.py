@@ -19,6 +19,7 @@ class SampleObjects:
     """The records of an iterable or of a function; each call of `records` starts over."""
 
     is_fixed = False
+    place_of_all = "item "
 
     def __init__(self, source: object) -> None:
         self.name = _name(source)
@@ -27,7 +28,7 @@ class SampleObjects:
 
     def place(self, number: int) -> str:
         """Return `item N` of a record."""
-        return f"item {number}"
+        return f"{self.place_of_all}{number}"
 
     def count(self) -> int:
         """Return the number of items."""

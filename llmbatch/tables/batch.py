@@ -64,7 +64,7 @@ class Column(NamedTuple):
 class Shape:
     """Rows of equal names and types, until they are made columns. `is_foreign`: they hold no cells yet."""
 
-    __slots__ = ("_nested", "_rows", "_texts_of", "characters", "indexes", "is_foreign", "names", "types")
+    __slots__ = ("_nested", "_rows", "_texts", "characters", "indexes", "is_foreign", "names", "types")
 
     def __init__(self, names: tuple[str, ...], types: tuple[type, ...]) -> None:
         self.names = names
@@ -73,29 +73,29 @@ class Shape:
         self.indexes: list[int] = []
         self.characters = 0
         self._rows: list[Sequence[Any]] = []
-        texts = [kind is str for kind in types]
-        self._texts_of: Callable[[Sequence[Any]], Iterator[str]] = lambda cells: compress(cells, texts)
+        self._texts = [kind is str for kind in types]
         self._nested = [position for position, kind in enumerate(types) if kind in (list, dict)]
 
-    def weighed(self, cells: Sequence[Any]) -> tuple[Sequence[Any], int]:
-        """Return a row's cells as they can be kept, and their weight in characters.
+    def add(self, index: int, cells: Sequence[Any]) -> int:
+        """Keep the row of a plan index, and return its weight in characters.
 
         Lists and mappings are copied, since whoever made the row may go on to change them. Raises TaskError for an
         element that no table can hold.
         """
-        weight = ROW_CHARACTERS + sum(map(len, self._texts_of(cells)))
+        weight = ROW_CHARACTERS + sum(map(len, compress(cells, self._texts)))
         if self._nested:
             cells = list(cells)
             for position in self._nested:
-                cells[position], more = _own(cells[position])
+                cell = cells[position]
+                if type(cell) is list and _STR.issuperset(map(type, cell)):
+                    cells[position], more = cell.copy(), sum(map(len, cell))
+                else:
+                    cells[position], more = _own(cell)
                 weight += more
-        return cells, weight
-
-    def add(self, index: int, cells: Sequence[Any], weight: int) -> None:
-        """Keep a row."""
         self.indexes.append(index)
         self._rows.append(cells)
         self.characters += weight
+        return weight
 
     def columns(self, scrub: Scrub | None) -> tuple[Batch, pl.DataFrame]:
         """Return the rows as columns; the frame lacks those of None alone. The rows are let go.
@@ -148,12 +148,8 @@ class Batch:
 
 def _own(cell: Any) -> tuple[Cell, int]:
     """Return a copy of a list or mapping, and about what it weighs."""
-    if type(cell) is list:
-        types = set(map(type, cell))
-        if types <= _STR:
-            return cell.copy(), sum(map(len, cell))
-        if types <= SCALAR_KINDS.keys():
-            return cell.copy(), sum(len(element) for element in cell if type(element) is str)
+    if type(cell) is list and set(map(type, cell)) <= SCALAR_KINDS.keys():
+        return cell.copy(), sum(len(element) for element in cell if type(element) is str)
     own = cell_of(cell)
     return own, len(json_text(own))
 
@@ -202,6 +198,8 @@ def _scalars(name: str, cells: Sequence[Any], kind: Kind, scrub: Scrub | None) -
             said = "\n".join(cell for cell in cells if cell is not None).encode()
             if scrub(said) != said:
                 cells = [None if cell is None else scrub(cell.encode()).decode() for cell in cells]
+        if len(cells) > 1 and cells.count(cells[0]) == len(cells):  # what a variant says in each of its rows
+            return pl.Series(name, cells[:1], dtype=pl.String(), strict=True).new_from_index(0, len(cells))
         return pl.Series(name, cells, dtype=pl.String(), strict=True)
     except UnicodeEncodeError:  # a lone surrogate
         return _scalars(name, [cell_of(cell) for cell in cells], STR, scrub)

@@ -65,7 +65,8 @@ class Spool:
         """
         if index < 0:
             raise InternalError(f"a row has the plan index {index}", fix="plan indexes start at 0")
-        if index < len(self._places) and self._places[index] == _PENDING:
+        places = self._places
+        if index < len(places) and places[index] == _PENDING:
             self._write_down_to(0)  # the row that comes last is to be written last
         names, cells = tuple(row), tuple(row.values())
         types = tuple(map(type, cells))
@@ -76,10 +77,12 @@ class Spool:
                 self.add(index, {str(cell_of(name)): cell_of(value) for name, value in row.items()})
                 return
             self._last = shape
-        own, weight = shape.weighed(cells)
-        self._take_place(index)
-        shape.add(index, own, weight)
-        self._characters += weight
+        self._characters += shape.add(index, cells)
+        if index == len(places):
+            places.append(_PENDING)
+            self._count += 1
+        else:
+            self._take_place(index)
         if self._characters >= PENDING_CHARACTERS:
             self._write_down_to(PENDING_CHARACTERS // 2)
 
