@@ -7,6 +7,7 @@ import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,13 +89,21 @@ WRONG: dict[str, tuple[str, Callable[..., bytes], str]] = {
 }  # fmt: skip
 
 
+def digests_by(digest: Callable[..., bytes]) -> Callable[..., object]:
+    """Return what stands for `Digests`, with another function of the same arguments behind it."""
+    return lambda method, url, headers: SimpleNamespace(of=lambda canonical: digest(method, url, canonical, headers))
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_a_key_that_leaves_something_out_is_found(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A self-test that cannot fail proves nothing: each part is taken out of the key, and found missing."""
     place, function, problem = WRONG[name]
-    monkeypatch.setattr(store_module if place == "call_key" else address_module, place, function)
+    if place == "request_digest":
+        monkeypatch.setattr(address_module, "Digests", digests_by(function))
+    else:
+        monkeypatch.setattr(store_module if place == "call_key" else address_module, place, function)
     code = main(["doctor"])
     out = capsys.readouterr().out
 
