@@ -36,6 +36,8 @@ class Reader:
                 if handle is None:
                     handle = self._open(number)
                 text = _read_at(handle, length, offset)
+                while len(text) < length and (more := _read_at(handle, length - len(text), offset + len(text))):
+                    text += more  # a network file system may give less than was asked for
             except OSError as error:
                 raise self.damaged(place, error.strerror or str(error)) from error
         if len(text) != length:

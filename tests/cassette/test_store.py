@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmbatch.call.values import Call, Reply
+from llmbatch.cassette import reader
 from llmbatch.cassette.line import encode
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Mode, Store
@@ -397,3 +398,14 @@ def test_a_second_answer_at_the_cap_is_kept_without_its_body(tmp_path: Path, mon
     assert failure is not None
     assert failure.reply is not None
     assert ("duplicate", b"") == (failure.kind, failure.reply.body)
+
+
+def test_a_short_read_is_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Network file systems may give less than was asked for: that is no damage."""
+    read_at = reader._read_at
+    with Store(tmp_path, record_mode="new_episodes") as store:
+        call = store.call(store.request("POST", "https://h/v1", {}, b"q"), 0, 0)
+        recorded = store.record(call, Reply(200, "OK", {}, b"x" * 5000))
+        monkeypatch.setattr(reader, "_read_at", lambda handle, length, at: read_at(handle, min(length, 100), at))
+
+        assert recorded == store.find(call.key)
