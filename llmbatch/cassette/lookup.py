@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from binascii import hexlify
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 from llmbatch.call.key import call_key
@@ -68,6 +69,16 @@ class Lines:
         digest = digest_of(call.request)
         key = call_key(digest, call.repeat, call.ordinal) if place[0] in self.older else call.key
         return found._replace(call=replace(call, request=replace(call.request, digest=digest), key=key))
+
+    def content_digest(self) -> str:
+        """Return the SHA-256, in hex, over key, status and body of all answers by key. Raises CassetteDamaged."""
+        digest = sha256()
+        for key in self.index.keys():  # noqa: SIM118  # an Index is no mapping: these are sorted
+            reply = self.reply(key)
+            assert reply is not None
+            digest.update(b"%b %d %d:" % (key, reply.status, len(reply.body)))
+            digest.update(reply.body)
+        return digest.hexdigest()
 
     def read(self, place: Position) -> bytes:
         """Return the bytes of one line. Raises CassetteDamaged."""
