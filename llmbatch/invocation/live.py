@@ -15,8 +15,10 @@ from llmbatch.client.pacer import Pacer
 from llmbatch.client.retry import Attempted, RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, ResolvedModel
+from llmbatch.engine.attempt import Attempts
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.live import LiveEngine, refuse
+from llmbatch.engine.sending import Sender
 from llmbatch.policy import Verdict
 from llmbatch.runner.counters import Counters
 
@@ -51,7 +53,8 @@ class Live:
         )
         limited = {name: endpoint.rpm for name, endpoint in config.endpoints.items() if endpoint.rpm}
         self._pacers = {name: Pacer(rpm, sleep=halt.sleep) for name, rpm in limited.items()}
-        self.engine = LiveEngine(store, self._transport, self._gate, self._retry, halt, self._health, self._pacers)
+        attempts = Attempts(store, Sender(store, self._transport), self._gate, halt, self._pacers)
+        self.engine = LiveEngine(attempts, self._retry, self._health)
 
     def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
         """Return a ready SDK client for the model's endpoint; it shares the gate and the retries."""

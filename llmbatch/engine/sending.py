@@ -1,0 +1,76 @@
+"""Sending one order once, through the recorder, and telling what came of it. Knows no limit and no second try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from llmbatch.call.failure import FailureKind
+from llmbatch.call.values import RecordedFailure, instant_text
+from llmbatch.cassette.case import Exchange, current_case, current_exchange
+from llmbatch.cassette.store import Store
+from llmbatch.client.retry import Attempted, attempted_error, attempted_reply
+from llmbatch.client.transport import Transport
+from llmbatch.engine.protocol import Order, Outcome
+from llmbatch.errors import InternalError, LlmbatchError
+from llmbatch.policy import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends orders. What comes back is in the cassette before `send` returns."""
+
+    store: Store
+    transport: Transport
+
+    async def send(self, order: Order) -> Attempted[Outcome]:
+        """Return the recorded reply or failure of one HTTP request, with its verdict.
+
+        Raises InternalError when a reply did not pass the recorder: it would not be on disk. And other errors of
+        ours, a full disk among them.
+        """
+        endpoint = order.model.endpoint
+        exchange = Exchange(order.call)
+        case_token = current_case.set(order.case)
+        exchange_token = current_exchange.set(exchange)
+        try:
+            await self.transport.post(
+                order.model.chat_url,  # as configured: the one in the call is without secrets
+                order.wire,
+                order.model.wire_headers(),
+                timeout_seconds=endpoint.timeout_seconds,
+                connect_timeout_seconds=endpoint.connect_timeout_seconds,
+            )
+        except LlmbatchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - every exception has a verdict in the policy
+            return self._without_reply(order, attempted_error(error))
+        finally:
+            current_exchange.reset(exchange_token)
+            current_case.reset(case_token)
+        return _judged(order, exchange)
+
+    def _without_reply(self, order: Order, attempted: Attempted[Outcome]) -> Attempted[Outcome]:
+        """File an attempt that brought no reply."""
+        kind = attempted.verdict.kind or FailureKind.CONNECT_ERROR
+        message = attempted.verdict.message or f"{type(attempted.error).__name__}: {attempted.error}"
+        message = self.store.scrub_text(message)
+        now = instant_text(datetime.now(UTC))
+        self.store.record_failure(order.call, kind, message, case=order.case.case_id, recorded_at=now)
+        return replace(attempted, value=RecordedFailure(order.call, kind, message).as_failure())
+
+
+def _judged(order: Order, exchange: Exchange) -> Attempted[Outcome]:
+    """Tell what the recorder made of the attempt."""
+    if exchange.failure is not None:
+        failed = exchange.failure
+        outcome: Outcome = failed.as_failure()
+        if failed.reply is None:
+            return Attempted(Verdict(kind=FailureKind(failed.kind), message=failed.message), value=outcome)
+        return attempted_reply(failed.reply, url=order.call.request.url, value=outcome)
+    if exchange.reply is None:
+        raise InternalError(
+            f"the answer of {order.call.request.url} was not recorded: the HTTP library is not intercepted",
+            fix="install vcrpy and aiohttp in the versions that llmbatch names; nothing further was sent",
+        )
+    return Attempted(Verdict(final=True), value=exchange.reply)
