@@ -23,7 +23,7 @@ from llmbatch.engine.protocol import Order
 from llmbatch.invocation.models import Models
 from llmbatch.invocation.opening import make_store
 from llmbatch.invocation.options import settings_of
-from llmbatch.invocation.steps import prepare
+from llmbatch.invocation.prepared import prepare
 from llmbatch.prompt import Prompts
 from tests.support.project import Project
 

@@ -11,8 +11,9 @@ from llmbatch.collect import collect, parse_target
 from llmbatch.collect.target import Selector
 from llmbatch.errors import ExitCode, UsageError
 from llmbatch.invocation.options import settings_of
+from llmbatch.invocation.prepared import Prepared, prepare
 from llmbatch.invocation.result import Run
-from llmbatch.invocation.steps import Prepared, execute, prepare
+from llmbatch.invocation.steps import execute
 from llmbatch.report.counting import counted
 from llmbatch.report.display import open_progress
 from llmbatch.report.safe import safe

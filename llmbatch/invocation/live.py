@@ -20,6 +20,7 @@ from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.live import LiveEngine, refuse
 from llmbatch.engine.sending import Sender
 from llmbatch.policy import Verdict
+from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ class Live:
         *,
         counters: Counters,
         note: Callable[[str], None],
+        log: Log,
     ) -> None:
         self._note = note
+        self._log = log
         self._counters = counters
         self._gate = Gate(concurrency)
         self._transport = Transport()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmbatch.cassette.store import Store
 from llmbatch.config import Config, ResolvedModel
 from llmbatch.engine.protocol import Order, Outcome
+from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.stop import Stop
 
@@ -29,9 +30,10 @@ class LiveSide:
         *,
         counters: Counters,
         note: Callable[[str], None],
+        log: Log,
     ) -> None:
         self._arguments: tuple[Any, ...] = (config, concurrency, store, stop)
-        self._options: dict[str, Any] = {"counters": counters, "note": note}
+        self._options: dict[str, Any] = {"counters": counters, "note": note, "log": log}
         self._live: Live | None = None
 
     async def obtain(self, order: Order) -> Outcome:

@@ -16,8 +16,9 @@ from llmbatch.collect.experiment import Experiment, experiment_of_task
 from llmbatch.collect.target import Selector
 from llmbatch.experiment.words import Task
 from llmbatch.invocation.options import RunOptions, settings_of
+from llmbatch.invocation.prepared import prepare
 from llmbatch.invocation.result import Run
-from llmbatch.invocation.steps import execute, prepare
+from llmbatch.invocation.steps import execute
 from llmbatch.report.display import open_progress
 from llmbatch.runner.counters import Counters
 

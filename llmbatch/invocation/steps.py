@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 from llmbatch.cassette.store import Store
 from llmbatch.collect.experiment import Experiment
-from llmbatch.collect.target import Selector
-from llmbatch.config import Config, load_config
 from llmbatch.errors import DiskError, ExitCode
 from llmbatch.experiment.columns import declared_kinds
 from llmbatch.invocation.intercepting import intercepted
 from llmbatch.invocation.live_side import LiveSide
+from llmbatch.invocation.logged import logged
 from llmbatch.invocation.missing import missing_answers
-from llmbatch.invocation.mode import ChosenMode, choose_mode
 from llmbatch.invocation.models import Models
 from llmbatch.invocation.opening import check_digest, make_results_folder, make_store
-from llmbatch.invocation.options import Settings
-from llmbatch.invocation.prompts import check_prompts
+from llmbatch.invocation.prepared import Prepared
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.tables import Tables, write_tables
 from llmbatch.invocation.work import Work
-from llmbatch.plan import Plan, build_plan
+from llmbatch.plan import Plan
+from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.counters import Counters
-from llmbatch.runner.log import RunLog
 from llmbatch.runner.stop import Stop
-from llmbatch.samples import Selection
 from llmbatch.tables.spool import Spool
-
-CASES_PER_SLOT = 4
-"""How many cases may be in flight for each HTTP attempt, so that a slot never waits for a prompt."""
 
 
 class Display(Protocol):
@@ -53,67 +45,30 @@ class Display(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """All that is known and checked before the cassette is opened."""
-
-    experiment: Experiment
-    settings: Settings
-    config: Config
-    mode: ChosenMode
-    plan: Plan
-    secrets: tuple[str, ...]
-
-    @property
-    def concurrency(self) -> int:
-        """How many HTTP attempts may be in flight."""
-        return self.settings.concurrency or self.config.concurrency
-
-    @property
-    def window(self) -> int:
-        """How many cases may be in flight."""
-        return self.settings.window or self.concurrency * CASES_PER_SLOT
-
-
-def prepare(
-    experiment: Experiment, selectors: Sequence[Selector], settings: Settings, environ: Mapping[str, str]
-) -> Prepared:
-    """Read the configuration and build the plan. Raises AuthorError; nothing is written or called."""
-    config = load_config(experiment.path, environ)
-    plan = build_plan(
-        experiment,
-        selectors=selectors,
-        keyword=settings.keyword,
-        marks=settings.marks,
-        selection=Selection(settings.limit, settings.sample, settings.seed),
-        repeat=settings.repeat,
-        models=settings.model,
-        strict=settings.strict,
-    )
-    check_prompts(plan)
-    secrets = tuple(config.secrets(environ))
-    return Prepared(experiment, settings, config, choose_mode(settings, environ), plan, secrets)
-
-
 async def execute(prepared: Prepared, counters: Counters, display: Display) -> Run:
     """Open, rehearse, run, write. Raises LlmbatchError for what stops a run before its first case."""
     experiment, settings, plan = prepared.experiment, prepared.settings, prepared.plan
     total = plan.count()
-    folder = settings.cassette or experiment.root / "cassettes" / experiment.name
     with ExitStack() as stack:
         opened = make_store(
-            folder, prepared.mode, plan, prepared.config, prepared.secrets, kind=Store, durability=settings.durability
+            prepared.cassette,
+            prepared.mode,
+            plan,
+            prepared.config,
+            prepared.secrets,
+            kind=Store,
+            durability=settings.durability,
         )
         store = stack.enter_context(opened)
         stack.enter_context(_told_what_is_lost(store))
         if settings.expect_digest is not None:
-            check_digest(folder, settings.expect_digest)
+            check_digest(prepared.cassette, settings.expect_digest)
         offline = prepared.mode.mode == "none"
         models = Models(prepared.config, store.recorded_base_url, store.recorded_model_name, offline=offline)
         asked = models.of_plan(plan)
         results = settings.results or experiment.root / "results" / experiment.name
         path = make_results_folder(results, datetime.now(UTC))
-        run_log = stack.enter_context(RunLog(path / "run.jsonl", store.scrub_text))
+        run_log, ending = stack.enter_context(logged(prepared, path, total, counters, store.scrub_text))
 
         def note(text: str) -> None:
             run_log.write("note", text=text)
@@ -123,7 +78,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         spool = stack.enter_context(
             Spool(path, declared=_declared(plan), scrub=store.scrub_bytes if prepared.secrets else None)
         )
-        live = LiveSide(prepared.config, prepared.concurrency, store, stop, counters=counters, note=note)
+        live = LiveSide(prepared.config, prepared.concurrency, store, stop, counters=counters, note=note, log=run_log)
         work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
         stack.enter_context(intercepted(store, prepared.config.allow_hosts, stop, note))
         stack.callback(display.stop)
@@ -142,7 +97,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
             message = missing_answers(unrecorded, asked, prepared.mode, _target(experiment))
         exit_code = _with_tables(work.exit_code(), tables, run_log)
         message = None if message is None else store.scrub_text(message)
-        run_log.write("end", exit_code=int(exit_code), message=message, **asdict(counters))
+        ending.exit_code, ending.message = exit_code, message
         if work.cancelled:
             raise asyncio.CancelledError
     return Run(
@@ -153,13 +108,14 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         paid=counters.paid,
         cached=counters.cached,
         failed=counters.failed,
-        message="\n".join(filter(None, [message, *(error.report() for error, _ in tables.broken)])) or None,
+        message="\n".join(filter(None, [message, run_log.problem, *(error.report() for error, _ in tables.broken)]))
+        or None,
     )
 
 
-def _with_tables(exit_code: ExitCode, tables: Tables, run_log: RunLog) -> ExitCode:
+def _with_tables(exit_code: ExitCode, tables: Tables, run_log: Log) -> ExitCode:
     for problem, cause in tables.broken:
-        run_log.write_exception("table_error", cause, message=problem.what)
+        write_exception(run_log, "table_error", cause, message=problem.what)
     return ExitCode.USAGE if tables.broken and exit_code in {ExitCode.FINE, ExitCode.NO_ANSWER} else exit_code
 
 

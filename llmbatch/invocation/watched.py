@@ -6,13 +6,11 @@ only.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from llmbatch.asking.asker import Asker
@@ -25,13 +23,14 @@ from llmbatch.invocation.intercepting import intercepted
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
 from llmbatch.invocation.opening import make_store
-from llmbatch.invocation.steps import Display, Prepared
+from llmbatch.invocation.prepared import Prepared
+from llmbatch.invocation.steps import Display
 from llmbatch.invocation.work import TASK_THREADS
 from llmbatch.plan import Case
 from llmbatch.prompt import Prompts
+from llmbatch.runlog import NoLog
 from llmbatch.runner.case import CaseRunner
 from llmbatch.runner.counters import Counters
-from llmbatch.runner.log import RunLog
 from llmbatch.runner.pool import run_window
 from llmbatch.runner.stop import Stop
 
@@ -66,12 +65,6 @@ class Watched:
         self.examples.setdefault(kind, f"{case.id}: {failure.message}")
 
 
-def cassette_of(prepared: Prepared) -> Path:
-    """Return the folder of a run's cassette."""
-    experiment = prepared.experiment
-    return prepared.settings.cassette or experiment.root / "cassettes" / experiment.name
-
-
 async def watched_replay(
     prepared: Prepared,
     listener: Listener,
@@ -88,18 +81,17 @@ async def watched_replay(
     watched = Watched()
     with ExitStack() as stack:
         mode = prepared.mode._replace(mode="none")
-        store = make_store(cassette_of(prepared), mode, plan, config, prepared.secrets, kind=_WatchedStore)
+        store = make_store(prepared.cassette, mode, plan, config, prepared.secrets, kind=_WatchedStore)
         stack.enter_context(store)
         store.listener = listener
         models = Models(config, store.recorded_base_url, store.recorded_model_name, offline=True)
         models.of_plan(plan)
         stop = Stop()
-        live = LiveSide(config, prepared.concurrency, store, stop, counters=counters, note=display.note)
+        live = LiveSide(config, prepared.concurrency, store, stop, counters=counters, note=display.note, log=NoLog())
         asker = Asker(store, Prompts(plan.experiment.base_folders), models.resolve)
         clients = Clients(live.build_client)
         executor = ThreadPoolExecutor(prepared.window, thread_name_prefix=TASK_THREADS)
-        nowhere = stack.enter_context(RunLog(Path(os.devnull), store.scrub_text))
-        runner = CaseRunner(asker, models.of_case, clients.of, executor, nowhere, counters)
+        runner = CaseRunner(asker, models.of_case, clients.of, executor, NoLog(), counters)
         stack.enter_context(intercepted(store, config.allow_hosts, stop, display.note))
         stack.callback(display.stop)
 

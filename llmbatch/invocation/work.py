@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from llmbatch.asking.asker import Asker
 from llmbatch.call.failure import FailureKind
 from llmbatch.cassette.store import Store
-from llmbatch.errors import AuthorError, DiskError, ExitCode, LlmbatchError
+from llmbatch.errors import AuthorError, ExitCode, LlmbatchError
 from llmbatch.invocation.interrupt import DRAIN_SECONDS, interruptible
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
 from llmbatch.plan import Case, Plan, PlannedTask
 from llmbatch.prompt import Prompts
+from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.case import CaseRunner, Done
 from llmbatch.runner.counters import Counters
-from llmbatch.runner.log import RunLog
 from llmbatch.runner.pool import run_window
 from llmbatch.runner.stop import Stop
 from llmbatch.tables.spool import Spool
@@ -49,7 +48,7 @@ class Work:
     models: Models
     live: LiveSide
     spool: Spool
-    run_log: RunLog
+    run_log: Log
     counters: Counters
     stop: Stop
     note: Callable[[str], None]
@@ -167,8 +166,7 @@ class Work:
 
     def _end(self, error: LlmbatchError) -> None:
         self.stop.by_error(error)
-        with suppress(DiskError):  # a log that cannot be written must not keep the run from draining
-            self.run_log.write_exception("stopped", error)
+        write_exception(self.run_log, "stopped", error)
 
     def _interrupted(self) -> None:
         self.stop.by_interrupt()

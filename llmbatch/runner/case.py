@@ -20,8 +20,8 @@ from llmbatch.experiment.answer import Answer
 from llmbatch.experiment.ask import Model
 from llmbatch.plan import Case
 from llmbatch.plan.variant import Variant
+from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.counters import Counters
-from llmbatch.runner.log import RunLog
 from llmbatch.runner.outcome import FATAL, answer_spoken_of, cost_of, failure_of_exception, failure_of_return, first_of
 from llmbatch.runner.row import NOT_RUN, build_row, columns_of_return
 
@@ -60,7 +60,7 @@ class CaseRunner:
     model_of: Callable[[Case], ResolvedModel | None]
     client_of: Callable[[ResolvedModel | None], Any]
     executor: Executor
-    run_log: RunLog
+    run_log: Log
     counters: Counters
     _models: dict[str, tuple[Variant | None, ResolvedModel | None]] = field(default_factory=dict)
 
@@ -170,7 +170,7 @@ class CaseRunner:
 
     def _log(self, case: Case, failure: Failure, error: Exception | None) -> None:
         if failure.kind is FailureKind.TASK_ERROR and error is not None:
-            self.run_log.write_exception("task_error", error, case=case.id)
+            write_exception(self.run_log, "task_error", error, case=case.id)
         else:
             self.run_log.write("warning", case=case.id, kind=str(failure.kind), message=failure.message)
 

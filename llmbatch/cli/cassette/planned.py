@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmbatch.invocation.steps import Prepared
+    from llmbatch.invocation.prepared import Prepared
     from llmbatch.invocation.watched import Listener, Watched
     from llmbatch.plan import Case
 
@@ -27,7 +27,7 @@ def prepared_of(target: str, options: argparse.Namespace, **more: object) -> Pre
     """Collect an experiment (`PATH`, `PATH::task[variant]`) and plan its run with nothing to call."""
     from llmbatch.collect import collect, parse_target  # noqa: PLC0415 - `--help` should not load it
     from llmbatch.invocation.options import settings_of  # noqa: PLC0415 - as above
-    from llmbatch.invocation.steps import prepare  # noqa: PLC0415 - as above
+    from llmbatch.invocation.prepared import prepare  # noqa: PLC0415 - as above
 
     parsed = parse_target(target)
     selectors = [parsed.selector] if parsed.selector is not None else []

@@ -16,7 +16,7 @@ from llmbatch.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from llmbatch.cassette.upkeep.walk import RecordedLine
     from llmbatch.invocation.misses import Asked
-    from llmbatch.invocation.steps import Prepared
+    from llmbatch.invocation.prepared import Prepared
     from llmbatch.invocation.watched import Watched
 
 
@@ -37,13 +37,12 @@ def run(options: argparse.Namespace) -> int:
     """
     from llmbatch.cassette.upkeep.pruning import folder_aside, prune, survey_of  # noqa: PLC0415 - for `--help`
     from llmbatch.invocation.misses import Asked  # noqa: PLC0415 - as above
-    from llmbatch.invocation.watched import cassette_of  # noqa: PLC0415 - as above
     from llmbatch.report.pruning import print_survey  # noqa: PLC0415 - as above
 
     if options.delete and not options.apply:
         raise UsageError("--delete says how --apply is done, which is not given", fix="add --apply, or leave it out")
     prepared = _prepared(options)
-    folder = cassette_of(prepared)
+    folder = prepared.cassette
     with _locked(folder, options.apply):
         asked = Asked()
         watched = replay(prepared, asked, quiet=options.quiet)

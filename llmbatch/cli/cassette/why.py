@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from llmbatch.cassette.upkeep.looking.nearest import Missed, Nearest
     from llmbatch.invocation.misses import Misses
-    from llmbatch.invocation.steps import Prepared
+    from llmbatch.invocation.prepared import Prepared
     from llmbatch.invocation.watched import Watched
     from llmbatch.report.page import Part
 
@@ -38,7 +38,6 @@ def run(options: argparse.Namespace) -> int:
     from llmbatch.cassette.upkeep.looking.finding import names_case  # noqa: PLC0415 - `--help` should not load it
     from llmbatch.cassette.upkeep.looking.nearest import nearest_of  # noqa: PLC0415 - as above
     from llmbatch.invocation.misses import Misses  # noqa: PLC0415 - as above
-    from llmbatch.invocation.watched import cassette_of  # noqa: PLC0415 - as above
     from llmbatch.report.page import print_page  # noqa: PLC0415 - as above
 
     most = MOST if options.most is None else options.most
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if not watched.cases:
         raise _nothing(prepared, name)
-    folder = cassette_of(prepared)
+    folder = prepared.cassette
     pairs = list(zip(misses.held, nearest_of(folder, misses.held), strict=True))
     print_page(
         _page(

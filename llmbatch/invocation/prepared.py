@@ -1,0 +1,66 @@
+"""What is known of a run before anything is opened: the experiment, the options, the configuration, the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmbatch.collect.experiment import Experiment
+from llmbatch.collect.target import Selector
+from llmbatch.config import Config, load_config
+from llmbatch.invocation.mode import ChosenMode, choose_mode
+from llmbatch.invocation.options import Settings
+from llmbatch.invocation.prompts import check_prompts
+from llmbatch.plan import Plan, build_plan
+from llmbatch.samples import Selection
+
+CASES_PER_SLOT = 4
+"""How many cases may be in flight for each HTTP attempt, so that a slot never waits for a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is known and checked before the cassette is opened."""
+
+    experiment: Experiment
+    settings: Settings
+    config: Config
+    mode: ChosenMode
+    plan: Plan
+    secrets: tuple[str, ...]
+
+    @property
+    def cassette(self) -> Path:
+        """The folder of the run's cassette."""
+        return self.settings.cassette or self.experiment.root / "cassettes" / self.experiment.name
+
+    @property
+    def concurrency(self) -> int:
+        """How many HTTP attempts may be in flight."""
+        return self.settings.concurrency or self.config.concurrency
+
+    @property
+    def window(self) -> int:
+        """How many cases may be in flight."""
+        return self.settings.window or self.concurrency * CASES_PER_SLOT
+
+
+def prepare(
+    experiment: Experiment, selectors: Sequence[Selector], settings: Settings, environ: Mapping[str, str]
+) -> Prepared:
+    """Read the configuration and build the plan. Raises AuthorError; nothing is written or called."""
+    config = load_config(experiment.path, environ)
+    plan = build_plan(
+        experiment,
+        selectors=selectors,
+        keyword=settings.keyword,
+        marks=settings.marks,
+        selection=Selection(settings.limit, settings.sample, settings.seed),
+        repeat=settings.repeat,
+        models=settings.model,
+        strict=settings.strict,
+    )
+    check_prompts(plan)
+    secrets = tuple(config.secrets(environ))
+    return Prepared(experiment, settings, config, choose_mode(settings, environ), plan, secrets)
