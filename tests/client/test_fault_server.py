@@ -10,6 +10,8 @@ import orjson
 from llmbatch.call.values import Reply
 from llmbatch.client.transport import Transport
 from tests.support.fault_server import FaultServer, fault_at, faults_in
+from tests.support.fault_server.chaos import chaos_at
+from tests.support.fault_server.truth import Window
 
 SCHEMA = {
     "type": "object",
@@ -95,3 +97,46 @@ async def test_another_key_is_refused() -> None:
             right = await transport.post(url, body, {"authorization": "Bearer right"})
 
     assert (wrong.status, right.status) == (401, 200)
+
+
+def test_chaos_is_a_function_of_seed_and_body_and_leaves_every_body_an_answer() -> None:
+    """A body meets at most two faults, and none after a hang, so that a few retries are enough."""
+    met = {key: [chaos_at("1", str(key), attempt, share=0.5, hangs=True) for attempt in range(4)] for key in range(400)}
+    again = [chaos_at("1", "7", attempt, share=0.5, hangs=True) for attempt in range(4)]
+    kinds = {fault.name for faults in met.values() for fault in faults if fault is not None}
+
+    assert met[7] == again
+    assert {"429", "500", "hang", "html", "rst", "cut", "excess", "empty", "drip"} <= kinds
+    assert all(faults[2:] == [None, None] for faults in met.values())
+    assert all(faults[1] is None for faults in met.values() if faults[0] is not None and faults[0].name == "hang")
+    assert 150 < sum(faults[0] is not None for faults in met.values()) < 250
+
+
+def test_the_worst_window_is_that_of_any_moment() -> None:
+    """Not of whole seconds of the clock: arrivals at 0.9 s and 1.1 s are in one window."""
+    window = Window(1.0)
+    for now in (0.9, 1.0, 1.1, 1.95, 3.0):
+        window.arrive(now)
+
+    assert window.most == 3
+
+
+async def test_calls_and_answers_are_counted_apart_by_label(server: FaultServer) -> None:
+    """What was called and what was billed, whatever else goes on."""
+    async with Transport() as transport:
+        for _ in range(3):
+            await post(transport, server, "[[label=one]] [[500 x2]] x")
+        await post(transport, server, "[[label=two]] [[bom]] x")
+
+    assert server.truth()["labels"] == {"one": [3, 1], "two": [1, 1]}
+
+
+async def test_a_dressed_answer_comes_whole(server: FaultServer) -> None:
+    """Slowly, after blank lines, or with headers of one's own: the bytes of the answer are the same."""
+    async with Transport() as transport:
+        slow, blank = [await post(transport, server, f"[[{name}]] x") for name in ("drip", "blanks")]
+        named = await post(transport, server, "[[with x-ratelimit-remaining-requests=0 content-type=text/plain]] x")
+
+    assert all(said(reply).startswith("The ") for reply in (slow, blank, named))
+    assert blank.body.startswith(b"\n\n")
+    assert (named.header("x-ratelimit-remaining-requests"), named.header("content-type")) == ("0", "text/plain")
