@@ -61,6 +61,14 @@ class RetrySettings:
     on_attempt: Callable[[Attempted[Any]], None] | None = None
     on_wait: Callable[[Verdict, float], None] | None = None
 
+    def heard(self, attempted: Attempted[T]) -> Attempted[T]:
+        """Return the attempt as reviewed; whoever wants to hear of it has."""
+        if self.review is not None:
+            attempted = self.review(attempted)
+        if self.on_attempt is not None:
+            self.on_attempt(attempted)
+        return attempted
+
 
 def attempted_reply(reply: Reply, *, url: str, value: T, now: datetime | None = None) -> Attempted[T]:
     """Judge a reply that came; `value` is what the caller wants back."""
@@ -86,10 +94,15 @@ async def with_retries(
     A wait the service asks for is kept to, plus up to a tenth so that callers do not wake together. One
     longer than `longest_wait_seconds` is not slept through: the verdict becomes one that stops the run.
     """
-    budget: _Budget[T] = _Budget(settings or RetrySettings())
+    settings = settings or RetrySettings()
+    first = await attempt(0)
+    if first.verdict.kind is None:  # most calls: tenacity's state would cost more than all the rest of ours
+        return settings.heard(first)
+    budget: _Budget[T] = _Budget(settings)
+    made = [first]
 
     async def attempt_once() -> Attempted[T]:
-        return budget.judge(await attempt(budget.attempts))
+        return budget.judge(made.pop() if made else await attempt(budget.attempts))
 
     retrying = AsyncRetrying(
         retry=retry_if_result(budget.wants_another),
@@ -127,11 +140,7 @@ class _Budget(Generic[T]):
             said = f"the service asks to wait {asked:,.0f} s, longer than {longest:,.0f} s; {verdict.message}"
             attempted = replace(attempted, verdict=verdict._replace(retry="no", stop=True, message=said))
         self.wait_seconds = self._wait_after(attempted)
-        self.last = replace(attempted, attempts=self.attempts)
-        if self.settings.review is not None:
-            self.last = self.settings.review(self.last)
-        if self.settings.on_attempt is not None:
-            self.settings.on_attempt(self.last)
+        self.last = self.settings.heard(replace(attempted, attempts=self.attempts))
         return self.last
 
     def wants_another(self, attempted: Attempted[T]) -> bool:

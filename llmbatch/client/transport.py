@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 import aiohttp
+from yarl import URL
 
-from llmbatch.call.values import Reply
+from llmbatch.call.values import Reply, instant_text
 from llmbatch.client.proxy import proxy_of
 
 LARGEST_REPLY_BYTES = 64 * 1024 * 1024
 LIBRARY = f"aiohttp {aiohttp.__version__}"
+# replies are small: unpacking them costs a call more than their bytes do, and can hide a bomb
+_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "llmbatch"}
 
 
 class ReplyTooLarge(Exception):
@@ -47,17 +50,41 @@ class _CappedResponse(aiohttp.ClientResponse):
         return b"".join(chunks)
 
 
+class Route:
+    """Where requests go, and all that they carry but their bodies: worked out once for many, by `Transport.route`."""
+
+    __slots__ = ("_session", "_url")
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = URL(url)
+
+    async def send(self, body: bytes) -> aiohttp.ClientResponse:
+        """Send exactly these bytes and return the response when the whole reply is there, decompressed.
+
+        Raises aiohttp's errors, TimeoutError, and ReplyTooLarge.
+        """
+        response = await self._session.post(self._url, data=body, allow_redirects=False)
+        await response.read()  # to its end, which gives the connection back; an error has closed it
+        return response
+
+    async def close(self) -> None:
+        """End the use of the connections; they stay open for other routes."""
+        await self._session.close()
+
+
 class Transport:
-    """Sends bodies to model APIs. An async context manager; the session is opened by the first `post`.
+    """Sends bodies to model APIs. An async context manager; connections are opened by the first request.
 
     Proxies come from the environment, cookies are neither kept nor sent, redirects are not followed: an
     authorization header never reaches another host.
     """
 
     def __init__(self, *, timeout_seconds: float = 600.0, connect_timeout_seconds: float = 10.0) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=connect_timeout_seconds)
-        self._session: aiohttp.ClientSession | None = None
-        self._proxies: dict[str, str | None] = {}
+        self._timeout_seconds = timeout_seconds
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._connector: aiohttp.TCPConnector | None = None
+        self._routes: dict[tuple[object, ...], Route] = {}
 
     async def __aenter__(self) -> Transport:
         return self
@@ -68,10 +95,43 @@ class Transport:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; a later `post` opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close all connections; a route that is asked for later opens new ones."""
+        routes, self._routes = self._routes, {}
+        for route in routes.values():
+            await route.close()
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            await connector.close()
+
+    def route(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        timeout_seconds: float | None = None,
+        connect_timeout_seconds: float | None = None,
+    ) -> Route:
+        """Return the way to a URL, the same for equal arguments. It is of use until `close`.
+
+        `timeout_seconds` is the time for all of a request, so that keep-alives cannot stretch it.
+        """
+        total = timeout_seconds or self._timeout_seconds
+        connect = connect_timeout_seconds or self._connect_timeout_seconds
+        key = (url, tuple(headers.items()), total, connect)
+        known = self._routes.get(key)
+        if known is None:
+            session = aiohttp.ClientSession(
+                connector=self._open(),
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={**_HEADERS, **headers},
+                response_class=_CappedResponse,
+                timeout=aiohttp.ClientTimeout(total=total, sock_connect=connect),
+                proxy=proxy_of(url),
+                trust_env=False,  # would read the environment at every call
+            )
+            known = self._routes[key] = Route(session, url)
+        return known
 
     async def post(
         self,
@@ -82,39 +142,22 @@ class Transport:
         timeout_seconds: float | None = None,
         connect_timeout_seconds: float | None = None,
     ) -> Reply:
-        """Send exactly these bytes and return the whole reply, decompressed.
-
-        `timeout_seconds` is the time for all of it, so that keep-alives cannot stretch it. Raises aiohttp's
-        errors, TimeoutError, and ReplyTooLarge.
-        """
-        timeout = self._timeout
-        if timeout_seconds is not None or connect_timeout_seconds is not None:
-            timeout = aiohttp.ClientTimeout(
-                total=timeout_seconds or timeout.total,
-                sock_connect=connect_timeout_seconds or timeout.sock_connect,
-            )
-        if url not in self._proxies:
-            self._proxies[url] = proxy_of(url)
+        """Send exactly these bytes over the route of the other arguments and return the whole reply."""
+        route = self.route(
+            url, headers, timeout_seconds=timeout_seconds, connect_timeout_seconds=connect_timeout_seconds
+        )
         started_ns = time.perf_counter_ns()
-        async with self._open().post(
-            url, data=body, headers=headers, timeout=timeout, proxy=self._proxies[url], allow_redirects=False
-        ) as response:
-            payload = await response.read()
-            taken_us = (time.perf_counter_ns() - started_ns) // 1000
-            received: dict[str, tuple[str, ...]] = {}
-            for name, value in response.headers.items():
-                received[name.lower()] = (*received.get(name.lower(), ()), value)
-            now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-            return Reply(response.status, response.reason or "", received, payload, now, taken_us)
+        response = await route.send(body)
+        taken_us = (time.perf_counter_ns() - started_ns) // 1000
+        received: dict[str, tuple[str, ...]] = {}
+        for name, value in response.headers.items():
+            received[name.lower()] = (*received.get(name.lower(), ()), value)
+        payload = await response.read()
+        return Reply(
+            response.status, response.reason or "", received, payload, instant_text(datetime.now(UTC)), taken_us
+        )
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            # replies are small: unpacking them costs a call more than their bytes do, and can hide a bomb
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, limit_per_host=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "llmbatch"},
-                response_class=_CappedResponse,
-                trust_env=False,  # would read the environment at every call
-            )
-        return self._session
+    def _open(self) -> aiohttp.TCPConnector:
+        if self._connector is None:
+            self._connector = aiohttp.TCPConnector(limit=0, limit_per_host=0)
+        return self._connector

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from llmbatch.call.failure import Failure
 from llmbatch.call.values import Reply
@@ -30,6 +31,7 @@ class LiveEngine:
     health: Health
     _flights: dict[bytes, asyncio.Task[Outcome]] = field(default_factory=dict)
     _failed: dict[bytes, Failure] = field(default_factory=dict)
+    _retries: dict[int, tuple[ResolvedModel, RetrySettings]] = field(default_factory=dict)
     _canary: Canary = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,13 +91,18 @@ class LiveEngine:
 
     async def _make(self, order: Order) -> Outcome:
         await self._canary.prove()
-        retry = replace(self.retry, review=lambda attempted: self.health.review(order.model, attempted))
-        attempted = await with_retries(lambda number: self.attempts.make(order, number), retry)
+        attempted = await with_retries(partial(self.attempts.make, order), self._retry_of(order.model))
         outcome = attempted.value
         assert outcome is not None
         if isinstance(outcome, Failure) and outcome is not NOT_SENT:
             self._failed[order.call.key] = outcome
         return outcome
+
+    def _retry_of(self, model: ResolvedModel) -> RetrySettings:
+        known = self._retries.get(id(model))
+        if known is None:
+            known = self._retries[id(model)] = (model, replace(self.retry, review=partial(self.health.review, model)))
+        return known[1]
 
 
 def refuse(model: ResolvedModel, halt: Halt) -> None:

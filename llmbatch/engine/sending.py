@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from llmbatch.call.failure import FailureKind
@@ -10,7 +10,8 @@ from llmbatch.call.values import RecordedFailure, instant_text
 from llmbatch.cassette.case import Exchange, current_case, current_exchange
 from llmbatch.cassette.store import Store
 from llmbatch.client.retry import Attempted, attempted_error, attempted_reply
-from llmbatch.client.transport import Transport
+from llmbatch.client.transport import Route, Transport
+from llmbatch.config import ResolvedModel
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.errors import InternalError, LlmbatchError
 from llmbatch.policy import Verdict
@@ -22,6 +23,7 @@ class Sender:
 
     store: Store
     transport: Transport
+    _routes: dict[int, tuple[ResolvedModel, Route]] = field(default_factory=dict)
 
     async def send(self, order: Order) -> Attempted[Outcome]:
         """Return the recorded reply or failure of one HTTP request, with its verdict.
@@ -29,18 +31,11 @@ class Sender:
         Raises InternalError when a reply did not pass the recorder: it would not be on disk. And other errors of
         ours, a full disk among them.
         """
-        endpoint = order.model.endpoint
         exchange = Exchange(order.call)
         case_token = current_case.set(order.case)
         exchange_token = current_exchange.set(exchange)
         try:
-            await self.transport.post(
-                order.model.chat_url,  # as configured: the one in the call is without secrets
-                order.wire,
-                order.model.wire_headers(),
-                timeout_seconds=endpoint.timeout_seconds,
-                connect_timeout_seconds=endpoint.connect_timeout_seconds,
-            )
+            await self._route(order.model).send(order.wire)
         except LlmbatchError:
             raise
         except Exception as error:  # noqa: BLE001 - every exception has a verdict in the policy
@@ -49,6 +44,19 @@ class Sender:
             current_exchange.reset(exchange_token)
             current_case.reset(case_token)
         return _judged(order, exchange)
+
+    def _route(self, model: ResolvedModel) -> Route:
+        known = self._routes.get(id(model))
+        if known is None:
+            endpoint = model.endpoint
+            route = self.transport.route(
+                model.chat_url,  # as configured: the one in a call is without secrets
+                model.wire_headers(),
+                timeout_seconds=endpoint.timeout_seconds,
+                connect_timeout_seconds=endpoint.connect_timeout_seconds,
+            )
+            known = self._routes[id(model)] = (model, route)
+        return known[1]
 
     def _without_reply(self, order: Order, attempted: Attempted[Outcome]) -> Attempted[Outcome]:
         """File an attempt that brought no reply."""
