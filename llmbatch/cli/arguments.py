@@ -89,6 +89,7 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="ENDPOINT/NAME",
         help="only this one of a parametrised task; else ask this one (may repeat)",
     )
+    select.add_argument("--last-failed", action="store_true", help="the cases whose row was not ok in the last run")
     select.add_argument("--collect-only", action="store_true", help="list the variants and stop")
     record = exp.add_argument_group("record and replay")
     record.add_argument("--record-mode", choices=MODES, help="as in vcrpy (default new_episodes; none when CI is set)")

@@ -71,8 +71,8 @@ def _list(prepared: Sequence[Prepared]) -> int:
     total = 0
     for each in prepared:
         for task in each.plan.tasks:
-            cases = task.samples.count() * task.repeat
             for variant in task.variants:
+                cases = each.plan.count_of(task, variant)
                 print(safe(f"{each.experiment.path.name}::{task.title(variant)}  {counted(cases, 'case')}"))
                 total += cases
     print(counted(total, "case"))

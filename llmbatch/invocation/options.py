@@ -38,6 +38,7 @@ class RunOptions(TypedDict, total=False):
     strict: bool
     keyword: str
     marks: str
+    last_failed: bool
     progress: bool
 
 
@@ -64,6 +65,7 @@ class Settings:
     strict: bool = False
     keyword: str | None = None
     marks: str | None = None
+    last_failed: bool = False
     progress: bool = False
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from llmbatch.collect.experiment import Experiment
 from llmbatch.collect.target import Selector
 from llmbatch.config import Config, load_config
+from llmbatch.invocation.last_run import cases_without_ok
 from llmbatch.invocation.mode import ChosenMode, choose_mode
 from llmbatch.invocation.options import Settings
 from llmbatch.invocation.prompts import check_prompts
 from llmbatch.plan import Plan, build_plan
+from llmbatch.plan.narrow import narrowed
 from llmbatch.samples import Selection
 
 CASES_PER_SLOT = 4
@@ -36,6 +38,11 @@ class Prepared:
         return self.settings.cassette or self.experiment.root / "cassettes" / self.experiment.name
 
     @property
+    def results(self) -> Path:
+        """The folder that holds the folders of the experiment's runs."""
+        return results_of(self.experiment, self.settings)
+
+    @property
     def concurrency(self) -> int:
         """How many HTTP attempts may be in flight."""
         return self.settings.concurrency or self.config.concurrency
@@ -44,6 +51,11 @@ class Prepared:
     def window(self) -> int:
         """How many cases may be in flight."""
         return self.settings.window or self.concurrency * CASES_PER_SLOT
+
+
+def results_of(experiment: Experiment, settings: Settings) -> Path:
+    """Return the folder of an experiment's results."""
+    return settings.results or experiment.root / "results" / experiment.name
 
 
 def prepare(
@@ -61,6 +73,8 @@ def prepare(
         models=settings.model,
         strict=settings.strict,
     )
+    if settings.last_failed:
+        plan = narrowed(plan, cases_without_ok(results_of(experiment, settings)))
     check_prompts(plan)
     secrets = tuple(config.secrets(environ))
     return Prepared(experiment, settings, config, choose_mode(settings, environ), plan, secrets)

@@ -66,8 +66,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         offline = prepared.mode.mode == "none"
         models = Models(prepared.config, store.recorded_base_url, store.recorded_model_name, offline=offline)
         asked = models.of_plan(plan)
-        results = settings.results or experiment.root / "results" / experiment.name
-        path = make_results_folder(results, datetime.now(UTC))
+        path = make_results_folder(prepared.results, datetime.now(UTC))
         run_log, ending = stack.enter_context(logged(prepared, path, total, counters, store.scrub_text))
 
         def note(text: str) -> None:
@@ -121,6 +120,8 @@ def _with_tables(exit_code: ExitCode, tables: Tables, run_log: Log) -> ExitCode:
 
 def _nothing_selected(prepared: Prepared) -> str:
     tasks = prepared.plan.tasks
+    if prepared.settings.last_failed:
+        return "nothing is selected: in the last run every case that is chosen now has a row that is ok"
     if not tasks:
         names = ", ".join(collected.name for collected in prepared.experiment.tasks)
         return f"nothing is selected: no variant of {names} matches; --collect-only lists what there is"

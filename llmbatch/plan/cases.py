@@ -98,6 +98,10 @@ class Plan:
             self._count = sum(len(task.variants) * task.samples.count() * task.repeat for task in self.tasks)
         return self._count
 
+    def count_of(self, task: PlannedTask, variant: Variant) -> int:
+        """Return the number of cases of one variant; reads its samples."""
+        return task.samples.count() * task.repeat
+
     def first_cases(self) -> Iterator[Case]:
         """Yield one case for each variant, with its first sample that can be used: what a rehearsal runs.
 
