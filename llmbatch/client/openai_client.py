@@ -6,7 +6,6 @@ replayed request takes no slot and waits for nothing: the gate stands where the 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,10 +19,12 @@ from llmbatch.call.values import Reply
 from llmbatch.cassette.recording.canary import CANARY_HOST, Canary
 from llmbatch.client.gate import Gate
 from llmbatch.client.pacer import Pacer
+from llmbatch.client.pool_in_time import send_in_time
 from llmbatch.client.proxy import proxy_of
 from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
-from llmbatch.config import ResolvedModel
+from llmbatch.config import ResolvedModel, Timeouts
 from llmbatch.errors import InternalError
+from llmbatch.policy.timeouts import NoConnectionInTime, NotInTime
 
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=1000)  # the gate is the limit
 
@@ -51,7 +52,7 @@ def build_client(
         settings or RetrySettings(),
         pacer or Pacer(),
         before_send,
-        timeout_seconds=endpoint.timeout_seconds,
+        timeouts=endpoint.timeouts,
         proxy=proxy_of(endpoint.base_url),
     )
     if on_unintercepted is not None:
@@ -71,9 +72,8 @@ def build_client(
 
 @dataclass
 class _Slot:
-    """Whether this attempt has passed the gate, and the deadline that starts to run when it has."""
+    """Whether this attempt has passed the gate."""
 
-    deadline: asyncio.Timeout
     taken: bool = False
 
 
@@ -90,13 +90,13 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
         pacer: Pacer,
         before_send: Callable[[], None],
         *,
-        timeout_seconds: float,
+        timeouts: Timeouts,
         proxy: str | None = None,
     ) -> None:
         super().__init__(limits=_LIMITS, trust_env=True, proxy=proxy)
         self._gate = gate
         self._settings = settings
-        self._pool: Any = _GatedPool(self._pool, gate, pacer, before_send, timeout_seconds)
+        self._pool: Any = _GatedPool(self._pool, gate, pacer, before_send, timeouts)
 
     def prove_by_canary(self, name: str, on_failure: Callable[[InternalError], None]) -> None:
         """Send a canary through this transport before its first request."""
@@ -122,22 +122,22 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
         if outcome.value is not None:
             return outcome.value
         assert outcome.error is not None
-        if isinstance(outcome.error, TimeoutError):
-            raise httpx2.ReadTimeout("the whole reply took too long", request=request) from outcome.error
+        if isinstance(outcome.error, NotInTime):
+            missed = httpx2.ConnectTimeout if isinstance(outcome.error, NoConnectionInTime) else httpx2.ReadTimeout
+            raise missed(str(outcome.error), request=request) from outcome.error
         raise outcome.error
 
     async def _attempt(self, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
         """Send once and read the whole reply, holding the slot that sending took until then."""
-        async with asyncio.timeout(None) as deadline:
-            slot = _Slot(deadline)
-            token = _slot.set(slot)
-            try:
-                response = await super().handle_async_request(request)
-                content = b"".join([part async for part in response.aiter_raw()])
-            finally:
-                _slot.reset(token)
-                if slot.taken:
-                    self._gate.release()
+        slot = _Slot()
+        token = _slot.set(slot)
+        try:
+            response = await super().handle_async_request(request)
+            content = b"".join([part async for part in response.aiter_raw()])
+        finally:
+            _slot.reset(token)
+            if slot.taken:
+                self._gate.release()
         return response, content
 
 
@@ -145,13 +145,13 @@ class _GatedPool:
     """The connection pool behind the gate: asked only when something is really sent."""
 
     def __init__(
-        self, pool: Any, gate: Gate, pacer: Pacer, before_send: Callable[[], None], timeout_seconds: float
+        self, pool: Any, gate: Gate, pacer: Pacer, before_send: Callable[[], None], timeouts: Timeouts
     ) -> None:
         self._pool = pool
         self._gate = gate
         self._pacer = pacer
         self._before_send = before_send
-        self._timeout_seconds = timeout_seconds
+        self._timeouts = timeouts
         self.canary: Canary | None = None
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -164,8 +164,7 @@ class _GatedPool:
         await self._gate.acquire()
         slot.taken = True
         self._before_send()
-        slot.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_seconds)
-        return await self._pool.handle_async_request(request)
+        return await send_in_time(self._pool, request, self._timeouts)
 
     async def aclose(self) -> None:
         await self._pool.aclose()

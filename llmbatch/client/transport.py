@@ -11,10 +11,19 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 import aiohttp
+from aiohttp.connector import Connection
 from yarl import URL
 
 from llmbatch.call.values import Reply, instant_text
 from llmbatch.client.proxy import proxy_of
+from llmbatch.config import DEFAULT_TIMEOUTS, Timeouts
+from llmbatch.policy.timeouts import (
+    NoConnectionInTime,
+    NoFirstByteInTime,
+    NoNextByteInTime,
+    NotInTime,
+    NoWholeReplyInTime,
+)
 
 LARGEST_REPLY_BYTES = 64 * 1024 * 1024
 LIBRARY = f"aiohttp {aiohttp.__version__}"
@@ -26,8 +35,21 @@ class ReplyTooLarge(Exception):
     """A reply went over the limit; nothing of it is kept. The rules for exceptions know it by its name."""
 
 
-class _CappedResponse(aiohttp.ClientResponse):
-    """A response whose `read` stops at the limit, counted after decompression. vcrpy reads by `read` too."""
+class _HeldResponse(aiohttp.ClientResponse):
+    """A response whose `read` stops at the limit, counted after decompression, and keeps to the time between two bytes.
+
+    vcrpy reads by `read` too.
+    """
+
+    timeouts: Timeouts
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        started = await super().start(connection)
+        if not self.content.is_eof() and connection.protocol is not None:
+            # until now it was the time for the first byte; a reply that is here whole needs no timer
+            connection.protocol.read_timeout = self.timeouts.idle
+            connection.protocol.start_timeout()
+        return started
 
     async def read(self) -> bytes:
         if self._body is None:
@@ -41,36 +63,55 @@ class _CappedResponse(aiohttp.ClientResponse):
     async def _read_capped(self) -> bytes:
         chunks: list[bytes] = []
         room = LARGEST_REPLY_BYTES
-        async for chunk in self.content.iter_any():
-            room -= len(chunk)
-            if room < 0:
-                msg = f"the reply is larger than {LARGEST_REPLY_BYTES:,} bytes"
-                raise ReplyTooLarge(msg)
-            chunks.append(chunk)
+        try:
+            async for chunk in self.content.iter_any():
+                room -= len(chunk)
+                if room < 0:
+                    msg = f"the reply is larger than {LARGEST_REPLY_BYTES:,} bytes"
+                    raise ReplyTooLarge(msg)
+                chunks.append(chunk)
+        except aiohttp.SocketTimeoutError as error:  # vcrpy would take it for a reply without a body
+            raise NoNextByteInTime(self.timeouts) from error
         return b"".join(chunks)
 
 
 class Route:
     """Where requests go, and all that they carry but their bodies: worked out once for many, by `Transport.route`."""
 
-    __slots__ = ("_session", "_url")
+    __slots__ = ("_session", "_timeouts", "_url")
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, timeouts: Timeouts) -> None:
         self._session = session
         self._url = URL(url)
+        self._timeouts = timeouts
 
     async def send(self, body: bytes) -> aiohttp.ClientResponse:
         """Send exactly these bytes and return the response when the whole reply is there, decompressed.
 
-        Raises aiohttp's errors, TimeoutError, and ReplyTooLarge.
+        Raises aiohttp's errors, those of policy.timeouts, and ReplyTooLarge.
         """
-        response = await self._session.post(self._url, data=body, allow_redirects=False)
-        await response.read()  # to its end, which gives the connection back; an error has closed it
+        try:
+            response = await self._session.post(self._url, data=body, allow_redirects=False)
+            await response.read()  # to its end, which gives the connection back; an error has closed it
+        except TimeoutError as error:
+            raise _not_in_time(error, self._timeouts) from error
         return response
 
     async def close(self) -> None:
         """End the use of the connections; they stay open for other routes."""
         await self._session.close()
+
+
+def _not_in_time(error: TimeoutError, timeouts: Timeouts) -> NotInTime:
+    """Say which step it was whose time is over."""
+    match error:
+        case NotInTime():
+            return error
+        case aiohttp.ConnectionTimeoutError():
+            return NoConnectionInTime(timeouts)
+        case aiohttp.SocketTimeoutError():
+            return NoFirstByteInTime(timeouts)
+    return NoWholeReplyInTime(timeouts)
 
 
 class Transport:
@@ -80,9 +121,7 @@ class Transport:
     authorization header never reaches another host.
     """
 
-    def __init__(self, *, timeout_seconds: float = 600.0, connect_timeout_seconds: float = 10.0) -> None:
-        self._timeout_seconds = timeout_seconds
-        self._connect_timeout_seconds = connect_timeout_seconds
+    def __init__(self) -> None:
         self._connector: aiohttp.TCPConnector | None = None
         self._routes: dict[tuple[object, ...], Route] = {}
 
@@ -103,21 +142,9 @@ class Transport:
         if connector is not None:
             await connector.close()
 
-    def route(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        timeout_seconds: float | None = None,
-        connect_timeout_seconds: float | None = None,
-    ) -> Route:
-        """Return the way to a URL, the same for equal arguments. It is of use until `close`.
-
-        `timeout_seconds` is the time for all of a request, so that keep-alives cannot stretch it.
-        """
-        total = timeout_seconds or self._timeout_seconds
-        connect = connect_timeout_seconds or self._connect_timeout_seconds
-        key = (url, tuple(headers.items()), total, connect)
+    def route(self, url: str, headers: Mapping[str, str], timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Route:
+        """Return the way to a URL, the same for equal arguments. It is of use until `close`."""
+        key = (url, tuple(headers.items()), timeouts)
         known = self._routes.get(key)
         if known is None:
             session = aiohttp.ClientSession(
@@ -125,27 +152,19 @@ class Transport:
                 connector_owner=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={**_HEADERS, **headers},
-                response_class=_CappedResponse,
-                timeout=aiohttp.ClientTimeout(total=total, sock_connect=connect),
+                response_class=type("_Response", (_HeldResponse,), {"timeouts": timeouts}),
+                timeout=_client_timeout(timeouts),
                 proxy=proxy_of(url),
                 trust_env=False,  # would read the environment at every call
             )
-            known = self._routes[key] = Route(session, url)
+            known = self._routes[key] = Route(session, url, timeouts)
         return known
 
     async def post(
-        self,
-        url: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        *,
-        timeout_seconds: float | None = None,
-        connect_timeout_seconds: float | None = None,
+        self, url: str, body: bytes, headers: Mapping[str, str], timeouts: Timeouts = DEFAULT_TIMEOUTS
     ) -> Reply:
         """Send exactly these bytes over the route of the other arguments and return the whole reply."""
-        route = self.route(
-            url, headers, timeout_seconds=timeout_seconds, connect_timeout_seconds=connect_timeout_seconds
-        )
+        route = self.route(url, headers, timeouts)
         started_ns = time.perf_counter_ns()
         response = await route.send(body)
         taken_us = (time.perf_counter_ns() - started_ns) // 1000
@@ -161,3 +180,9 @@ class Transport:
         if self._connector is None:
             self._connector = aiohttp.TCPConnector(limit=0, limit_per_host=0)
         return self._connector
+
+
+def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    """Return aiohttp's own; where the first byte has no time of its own, a timer less is needed."""
+    first_byte = timeouts.first_byte if timeouts.first_byte < timeouts.total else None
+    return aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect, sock_read=first_byte)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from llmbatch.config.reading import load_config
 from llmbatch.config.resolving import DEFAULT_ENDPOINT, ResolvedModel, resolve_model
+from llmbatch.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from llmbatch.config.values import KNOWN_ENDPOINTS, Config, Durability, Endpoint, ModelSettings, Secret, StructuredMode
 
 __all__ = [
     "DEFAULT_ENDPOINT",
+    "DEFAULT_TIMEOUTS",
     "KNOWN_ENDPOINTS",
     "Config",
     "Durability",
@@ -19,6 +21,7 @@ __all__ = [
     "ResolvedModel",
     "Secret",
     "StructuredMode",
+    "Timeouts",
     "load_config",
     "resolve_model",
 ]

@@ -130,14 +130,12 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
     if base_url is None:
         section.refuse("base_url", "is missing", fix='add base_url = "https://host/v1"')
     key_path = ".".join((*section.path, "base_url"))
-    start = known or Endpoint(name, base_url)
+    start = _with_timeouts(section, known or Endpoint(name, base_url))
     endpoint = replace(
         start,
         base_url=_checked_url(base_url, key_path, place=section.source.place((*section.path, "base_url"))),
         key_env=section.take_text("key_env", start.key_env) or None,
         headers=_headers(section),
-        timeout_seconds=section.take_number("timeout_seconds") or start.timeout_seconds,
-        connect_timeout_seconds=section.take_number("connect_timeout_seconds") or start.connect_timeout_seconds,
         structured=_structured(section) or start.structured,
         defaults=_defaults(section),
         concurrency=section.take_count("concurrency"),
@@ -147,6 +145,19 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
     )
     section.close()
     return endpoint
+
+
+def _with_timeouts(section: Section, start: Endpoint) -> Endpoint:
+    """Return the endpoint with its time-outs. A time for all of a reply, given alone, is for its first byte too."""
+    whole = section.take_number("timeout_seconds")
+    first_byte = section.take_number("first_byte_timeout_seconds")
+    return replace(
+        start,
+        timeout_seconds=whole or start.timeout_seconds,
+        connect_timeout_seconds=section.take_number("connect_timeout_seconds") or start.connect_timeout_seconds,
+        first_byte_timeout_seconds=first_byte or whole or start.first_byte_timeout_seconds,
+        idle_timeout_seconds=section.take_number("idle_timeout_seconds") or start.idle_timeout_seconds,
+    )
 
 
 def _model(alias: str, section: Section) -> ModelSettings:

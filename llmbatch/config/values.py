@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+
+from llmbatch.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 StructuredMode = Literal["json_schema", "json_object", "text"]
 Durability = Literal["process", "power"]
@@ -67,20 +70,35 @@ class Endpoint:
     `key_env` names the environment variable of its key; None says that it needs none. `headers` are sent with
     every request and are part of its key, so they never hold a credential. `structured` None means that a
     probe decides. `rpm` and `tpm` are requests and tokens a minute.
+
+    `timeout_seconds` is for one whole reply, the others for a connection, for the first byte and between two bytes.
     """
 
     name: str
     base_url: str
     key_env: str | None = None
     headers: Mapping[str, str] = field(default_factory=_empty, hash=False)
-    timeout_seconds: float = 600.0
-    connect_timeout_seconds: float = 10.0
+    timeout_seconds: float = DEFAULT_TIMEOUTS.total
+    connect_timeout_seconds: float = DEFAULT_TIMEOUTS.connect
+    first_byte_timeout_seconds: float = DEFAULT_TIMEOUTS.first_byte
+    idle_timeout_seconds: float = DEFAULT_TIMEOUTS.idle
     structured: StructuredMode | None = None
     defaults: Mapping[str, Any] = field(default_factory=_empty, hash=False)
     concurrency: int | None = None
     rpm: int | None = None
     tpm: int | None = None
     models: Mapping[str, ModelSettings] = field(default_factory=_empty, hash=False)
+
+    @cached_property
+    def timeouts(self) -> Timeouts:
+        """The seconds of each step, with the endpoint's name for messages."""
+        return Timeouts(
+            connect=self.connect_timeout_seconds,
+            first_byte=self.first_byte_timeout_seconds,
+            idle=self.idle_timeout_seconds,
+            total=self.timeout_seconds,
+            place=f"endpoint {self.name}",
+        )
 
 
 KNOWN_ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(

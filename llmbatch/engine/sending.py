@@ -48,13 +48,8 @@ class Sender:
     def _route(self, model: ResolvedModel) -> Route:
         known = self._routes.get(id(model))
         if known is None:
-            endpoint = model.endpoint
-            route = self.transport.route(
-                model.chat_url,  # as configured: the one in a call is without secrets
-                model.wire_headers(),
-                timeout_seconds=endpoint.timeout_seconds,
-                connect_timeout_seconds=endpoint.connect_timeout_seconds,
-            )
+            # the URL as configured: the one in a call is without secrets
+            route = self.transport.route(model.chat_url, model.wire_headers(), model.endpoint.timeouts)
             known = self._routes[id(model)] = (model, route)
         return known[1]
 

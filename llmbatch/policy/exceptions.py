@@ -15,6 +15,7 @@ from llmbatch.call.failure import FailureKind as Kind
 from llmbatch.call.values import Reply
 from llmbatch.policy.bodies import status_of_error
 from llmbatch.policy.replies import verdict_of_reply
+from llmbatch.policy.timeouts import NotInTime
 from llmbatch.policy.verdict import Verdict
 
 _CONNECT = Verdict(Kind.CONNECT_ERROR, retry="backoff")
@@ -43,6 +44,7 @@ _VERDICTS: Mapping[str, Verdict] = {
             "ConnectTimeout",
             "ConnectionTimeoutError",
             "ConnectTimeoutError",
+            "NoConnectionInTime",
         ),
         _CONNECT,
     ),
@@ -126,6 +128,8 @@ def _of_status(error: BaseException) -> Verdict | None:
 
 
 def _message_of(error: BaseException) -> str:
+    if isinstance(error, NotInTime):
+        return str(error)
     name = type(error).__name__
     try:
         said = " ".join(str(error).split())[:300]

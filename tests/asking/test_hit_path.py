@@ -27,7 +27,7 @@ from llmbatch.cassette.scrub import Scrubber
 from llmbatch.cassette.store import Store
 from llmbatch.client.chat import Body, Envelope, resolve_parameters
 from llmbatch.client.transport import Transport
-from llmbatch.config import Endpoint, ModelSettings, ResolvedModel
+from llmbatch.config import Endpoint, ModelSettings, ResolvedModel, Timeouts
 from llmbatch.errors import TaskError
 from llmbatch.experiment.answer import Answer
 from llmbatch.prompt import Prompts
@@ -208,9 +208,7 @@ async def _sent(store: Store, question: Question) -> Reply | None:
     transport = Transport()
     try:
         with recording(store):
-            await transport.post(
-                MODEL.chat_url, question.wire, MODEL.wire_headers(), timeout_seconds=9, connect_timeout_seconds=9
-            )
+            await transport.post(MODEL.chat_url, question.wire, MODEL.wire_headers(), Timeouts(total=9))
     finally:
         current_case.reset(token)
         await transport.close()

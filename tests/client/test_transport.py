@@ -11,6 +11,7 @@ from llmbatch.call.failure import FailureKind as Kind
 from llmbatch.client import transport as transport_module
 from llmbatch.client.chat import chat_body, resolve_parameters
 from llmbatch.client.transport import ReplyTooLarge, Transport
+from llmbatch.config import Timeouts
 from llmbatch.policy import verdict_of_exception, verdict_of_reply
 from tests.support.fault_server import FaultServer
 
@@ -61,9 +62,11 @@ async def test_each_scripted_fault_comes_out_as_its_class(server: FaultServer, t
     """From the wire to the verdict, through the real client library."""
     url = f"{server.base_url}/chat/completions"
 
-    async with Transport(timeout_seconds=0.3 if "hang" in text else 30) as transport:
+    timeouts = Timeouts(first_byte=0.3)
+
+    async with Transport() as transport:
         try:
-            verdict = verdict_of_reply(await transport.post(url, body(text), HEADERS), url=url)
+            verdict = verdict_of_reply(await transport.post(url, body(text), HEADERS, timeouts), url=url)
         except Exception as error:  # noqa: BLE001  the kind of error is what is tested
             verdict = verdict_of_exception(error)
 

@@ -168,3 +168,17 @@ def test_openai_base_url_of_the_environment_gives_way_to_the_file(tmp_path: Path
     assert from_environment.endpoints["openai"].base_url == "http://proxy/v1"
     assert from_file.endpoints["openai"].base_url == "http://mine/v1"
     assert from_file.endpoints["openai"].key_env == "OPENAI_API_KEY"
+
+
+def test_a_time_for_the_whole_reply_alone_is_for_its_first_byte_too(tmp_path: Path) -> None:
+    """A service that does not stream sends nothing before it is done: who waits longer for all means that."""
+    (tmp_path / "llmbatch.toml").write_text(
+        "[endpoints.openai]\ntimeout_seconds = 1200\n"
+        "[endpoints.deepseek]\ntimeout_seconds = 1200\nfirst_byte_timeout_seconds = 60\nidle_timeout_seconds = 5\n"
+    )
+
+    endpoints = load_config(tmp_path, {}).endpoints
+
+    assert (10.0, 1200.0, 60.0, 1200.0, "endpoint openai") == endpoints["openai"].timeouts
+    assert (10.0, 60.0, 5.0, 1200.0, "endpoint deepseek") == endpoints["deepseek"].timeouts
+    assert (10.0, 300.0, 60.0, 600.0, "endpoint ollama") == endpoints["ollama"].timeouts
