@@ -23,6 +23,8 @@ class Contents:
 
     `prices` has the price snapshot of each segment that has one, by the segment's number.
 
+    `unfinished` is a generation of mode `all` that was begun, is newer than all complete ones, and is not complete.
+
     `has_answers` tells whether any answer was recorded at all when the folder was opened, of whatever generation.
     """
 
@@ -32,6 +34,7 @@ class Contents:
     prices: dict[int, Mapping[str, Any]]
     generation: int
     has_answers: bool
+    unfinished: int | None
     _shelves: Shelves
 
     def base_url(self, endpoint: str) -> str | None:
@@ -52,6 +55,11 @@ class Contents:
             "names",
             f'set models."{alias}" = {{ name = "..." }} for the endpoint {endpoint!r} in llmbatch.toml',
         )
+
+    def begin_generation(self) -> None:
+        """Record under a new generation from now on, whose lines answer as those of complete ones do."""
+        self.generation += 1
+        self._shelves.complete.add(self.generation)
 
     def refresh(self) -> None:
         """Take in what others added to the files since they were scanned. Raises CassetteDamaged."""
@@ -96,6 +104,14 @@ def read_contents(folder: Path, *, fresh: bool) -> Contents:
     last, newest = max(shelves.complete), max(begun, default=COMPLETE)
     generation = last if not fresh else newest if newest > last else last + 1
     chosen = shelves.choose(generation if fresh else COMPLETE)
+    unfinished = newest if newest > last else None
     return Contents(
-        chosen[SEGMENT], chosen[FAILURES], shelves.metadata, shelves.prices, generation, bool(begun), shelves
+        chosen[SEGMENT],
+        chosen[FAILURES],
+        shelves.metadata,
+        shelves.prices,
+        generation,
+        bool(begun),
+        unfinished,
+        shelves,
     )

@@ -98,7 +98,11 @@ class Writer:
         self._close_files()  # the mark must not reach the disk before the answers
         if self.disk_error is not None:
             raise self.disk_error
-        make_empty_file(self._folder / f"generation-{generation}.complete")
+        try:
+            make_empty_file(self._folder / f"generation-{generation}.complete")
+        except DiskError as error:
+            self._first_error = self._first_error or error
+            raise
 
     def close(self) -> None:
         """Sync and close the files and give the lock back. Raises DiskError when a sync has failed."""

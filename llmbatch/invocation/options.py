@@ -39,6 +39,7 @@ class RunOptions(TypedDict, total=False):
     keyword: str
     marks: str
     last_failed: bool
+    retry_errors: bool
     progress: bool
 
 
@@ -66,6 +67,7 @@ class Settings:
     keyword: str | None = None
     marks: str | None = None
     last_failed: bool = False
+    retry_errors: bool = False
     progress: bool = False
 
 

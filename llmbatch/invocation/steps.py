@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
+from llmbatch.cassette.retrying import RetryingStore
 from llmbatch.cassette.store import Store
 from llmbatch.collect.experiment import Experiment
 from llmbatch.errors import DiskError, ExitCode
@@ -56,7 +57,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
             plan,
             prepared.config,
             prepared.secrets,
-            kind=Store,
+            kind=RetryingStore if settings.retry_errors else Store,
             durability=settings.durability,
         )
         store = stack.enter_context(opened)

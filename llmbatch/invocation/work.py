@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 
 from llmbatch.asking.asker import Asker
 from llmbatch.call.failure import FailureKind
+from llmbatch.cassette.retrying import RetryingStore
 from llmbatch.cassette.store import Store
+from llmbatch.engine.protocol import Engine
 from llmbatch.errors import AuthorError, ExitCode, LlmbatchError
+from llmbatch.invocation.asking_again import AskingAgain
 from llmbatch.invocation.interrupt import DRAIN_SECONDS, interruptible
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
@@ -64,7 +67,7 @@ class Work:
         Raises the AuthorError that a rehearsal met, before anything was called.
         """
         asker = Asker(self.store, Prompts(self.plan.experiment.base_folders), self.models.resolve)
-        asker.engine = self.live if self.store.can_record else None
+        asker.engine = self._engine() if self.store.can_record else None
         asker.on_author_error = self._keep_first
         clients = Clients(self.live.build_client)
         executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)
@@ -81,6 +84,9 @@ class Work:
             await clients.close()
             await self.live.close()
             executor.shutdown(wait=False, cancel_futures=True)
+
+    def _engine(self) -> Engine:
+        return AskingAgain(self.live, self.store) if isinstance(self.store, RetryingStore) else self.live
 
     async def _run_cases(self, runner: CaseRunner) -> None:
         counters, store = self.counters, self.store
