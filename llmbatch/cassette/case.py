@@ -25,15 +25,17 @@ class Exchange:
     """One call that is about to be sent, and what the recorder made of it.
 
     Set `current_exchange` to one with a `call` around a request, and the recorder files that request under
-    that call instead of counting a draw for it. Afterwards `reply` is what is on disk (or the live reply of a
-    failure), `failure` what was filed when the service could not answer, and `replayed` says that nothing was
-    sent. With `call` None the recorder counts as usual and fills in the call it used.
+    that call instead of counting a draw for it; a `wire` is the very object that is sent as its body, and spares
+    the recorder looking at it. Afterwards `reply` is what is on disk (or the live reply of a failure), `failure`
+    what was filed when the service could not answer, and `replayed` says that nothing was sent. With `call` None
+    the recorder counts as usual and fills in the call it used.
     """
 
     call: Call | None = None
     reply: Reply | None = None
     failure: RecordedFailure | None = None
     replayed: bool = False
+    wire: bytes | None = None
 
 
 MISSES_OF_A_REHEARSAL = 20

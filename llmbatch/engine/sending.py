@@ -31,7 +31,7 @@ class Sender:
         Raises InternalError when a reply did not pass the recorder: it would not be on disk. And other errors of
         ours, a full disk among them.
         """
-        exchange = Exchange(order.call)
+        exchange = Exchange(order.call, wire=order.wire)
         case_token = current_case.set(order.case)
         exchange_token = current_exchange.set(exchange)
         try:

@@ -20,6 +20,8 @@ from vcr.request import Request
 from vcr.stubs import aiohttp_stubs
 from yarl import URL
 
+from llmbatch.cassette.recording import asked
+from llmbatch.cassette.recording.asked import AskedRequest, asked_exchange
 from llmbatch.cassette.recording.wire import Attempt, current_attempt, response_of
 
 
@@ -30,6 +32,9 @@ def wrap_request(
 
     @functools.wraps(call)
     async def request(session: Any, method: str, url: Any, **options: Any) -> Any:
+        if asked_exchange(options.get("data")) is not None:
+            # complete as it is, and what becomes of it is for its sender to file
+            return await call(session, method, url, **options)
         # raised below, from the response that the caller gets
         raise_for_status = options.pop("raise_for_status", None)
         options = await _as_sent(session, options)
@@ -78,13 +83,16 @@ async def record_responses(cassette: Any, request: Any, response: Any) -> None:
 
     From the last to the first, and no redirect to what is no answer: a replay that follows one cannot call a service.
     """
+    if type(request) is AskedRequest:  # no redirect is followed, and the response is for nobody to read
+        await asked.record(cassette, request, response)
+        return
     chain = [(request, (*response.history, response)[0])]
     for each in (*response.history, response)[1:]:
-        asked, before = chain[-1]
-        chain.append((_redirected(asked, before.status, str(each.request_info.url)), each))
+        sent, before = chain[-1]
+        chain.append((_redirected(sent, before.status, str(each.request_info.url)), each))
     attempt = current_attempt.get()
-    for asked, each in reversed(chain):
-        await aiohttp_stubs.record_response(cassette, asked, each)
+    for sent, each in reversed(chain):
+        await aiohttp_stubs.record_response(cassette, sent, each)
         if attempt is not None and attempt.live:
             return
     if attempt is not None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import RecordedFailure, Reply, Request, instant_text
-from llmbatch.cassette.case import CaseContext, current_case, current_exchange
+from llmbatch.cassette.case import CaseContext, Exchange, current_case, current_exchange
 from llmbatch.cassette.recording.wire import Attempt, Sent, current_attempt, request_body, request_headers
 from llmbatch.cassette.store import Store
 from llmbatch.errors import LlmbatchError, NoAnswerRecorded
@@ -66,6 +66,11 @@ class Filing:
                 attempt.pending.append(sent)
         request.llmbatch_sent = sent
         return sent
+
+    def begin_asked(self, exchange: Exchange) -> Sent:
+        """Return an exchange of `ask` as sent now. Whoever sends it knows what it means if no reply comes."""
+        assert exchange.call is not None
+        return Sent(exchange.call, current_case.get(), exchange, time.perf_counter_ns())
 
     def _asked(self, request: Any) -> Request:
         """Return the request as stored; `ask` has done that work for its own, which is not done twice."""

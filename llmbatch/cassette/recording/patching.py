@@ -18,9 +18,10 @@ from typing import Any
 import vcr.patch
 import vcr.stubs
 
+from llmbatch.cassette.case import Exchange
 from llmbatch.cassette.recording.guard import passing_through
 from llmbatch.cassette.recording.sockets import replace
-from llmbatch.cassette.recording.wire import Attempt, response_of
+from llmbatch.cassette.recording.wire import Attempt, Sent, response_of
 
 Attempts = Callable[[], AbstractContextManager[Attempt]]
 HTTPX_TRANSPORTS = (
@@ -120,8 +121,10 @@ def _becoming(stub: Any, real: Any) -> Callable[..., None]:
 
 
 @contextmanager
-def handing_on_what_was_stored(attempts: Attempts) -> Iterator[None]:
+def handing_on_what_was_stored(attempts: Attempts, begin_asked: Callable[[Exchange], Sent]) -> Iterator[None]:
     """Bracket each call of a client by an attempt, and give the client what the attempt stored.
+
+    Calls of `ask` are begun by `begin_asked`, and need neither.
 
     The stubs for httpx and aiohttp hand on the live response; a replay would differ from it (`set-cookie`,
     a scrubbed body). Responses of `http.client` are built from what the recorder left in place. Enter it
@@ -136,10 +139,13 @@ def handing_on_what_was_stored(attempts: Attempts) -> Iterator[None]:
             import aiohttp  # noqa: PLC0415 - it may be missing
             from vcr.stubs import aiohttp_stubs  # noqa: PLC0415 - as above
 
-            from llmbatch.cassette.recording import aiohttp_patching  # noqa: PLC0415
+            from llmbatch.cassette.recording import aiohttp_patching, asked  # noqa: PLC0415
 
             for name in ("play_responses", "record_responses"):
                 replace(stack, aiohttp_stubs, name, getattr(aiohttp_patching, name))
+            replace(stack, aiohttp_stubs, "Request", asked.request_of(begin_asked))
+            cookie_header = asked.cookie_header_of(aiohttp_stubs._build_cookie_header)  # noqa: SLF001
+            replace(stack, aiohttp_stubs, "_build_cookie_header", cookie_header)
             _wrap(stack, aiohttp.ClientSession, "_request", functools.partial(aiohttp_patching.wrap_request, attempts))
         yield
 

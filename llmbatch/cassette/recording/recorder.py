@@ -23,6 +23,7 @@ from vcr.cassette import Cassette
 from vcr.record_mode import RecordMode
 
 from llmbatch.call.failure import FailureKind
+from llmbatch.call.values import Headers, Reply, instant_text
 from llmbatch.cassette.case import current_case
 from llmbatch.cassette.recording import canary
 from llmbatch.cassette.recording.exclusive import one_a_process
@@ -32,7 +33,14 @@ from llmbatch.cassette.recording.patching import (
     names_bound_before_kept,
     real_connections_kept,
 )
-from llmbatch.cassette.recording.wire import UndecodableBodyError, current_attempt, decoded, reply_of, response_of
+from llmbatch.cassette.recording.wire import (
+    Sent,
+    UndecodableBodyError,
+    current_attempt,
+    decoded,
+    reply_of,
+    response_of,
+)
 from llmbatch.cassette.store import Store
 from llmbatch.errors import InternalError
 from llmbatch.policy import verdict_of_reply
@@ -64,9 +72,13 @@ class VcrCassette(Cassette):  # type: ignore[misc]
 
     def can_play_response_for(self, request: Any) -> bool:
         """Whether the request is recorded. Raises NoAnswerRecorded if it is not and may not be sent."""
-        if request.host == canary.CANARY_HOST or self.ended:
-            return not self.ended
-        sent = self._filing.identify(request)
+        if self.ended:
+            return False
+        sent = getattr(request, "llmbatch_sent", None)
+        if sent is None:
+            if request.host == canary.CANARY_HOST:
+                return True
+            sent = self._filing.identify(request)
         if sent.found is None:
             sent.found = self._store.find(sent.call.key)
         if sent.found is None and not self._filing.may_send(sent.case):
@@ -94,22 +106,35 @@ class VcrCassette(Cassette):  # type: ignore[misc]
             return
         sent = self._filing.identify(request, appending=True)
         taken_us = (time.perf_counter_ns() - sent.started_ns) // 1000
-        reply = reply_of(response, recorded_at=self._clock(), taken_us=taken_us)
-        try:
-            reply = decoded(reply)
-        except UndecodableBodyError as error:
-            self._filing.failed(sent, reply, error.kind, str(error))
+        stored = self._record(sent, reply_of(response, recorded_at=self._clock(), taken_us=taken_us))
+        if stored is None:
             return
-        verdict = verdict_of_reply(reply, url=sent.call.request.url)
-        if not verdict.final:
-            self._filing.failed(sent, reply, verdict.kind or FailureKind.SERVER_ERROR, verdict.message)
-            return
-        stored = self._store.record(sent.call, reply, case=case_id_of(sent.case))
         response.update(response_of(stored))
         attempt = current_attempt.get()
         if attempt is not None and sent.is_foreign:
             attempt.stored.append((request, stored))
+
+    def append_asked(self, sent: Sent, status: int, reason: str, headers: Headers, body: bytes) -> None:
+        """Record a live response to a request of `ask`, as it came; `ask` is told by its exchange."""
+        if self.ended:
+            return
+        taken_us = (time.perf_counter_ns() - sent.started_ns) // 1000
+        self._record(sent, Reply(status, reason, headers, body, instant_text(self._clock()), taken_us))
+
+    def _record(self, sent: Sent, reply: Reply) -> Reply | None:
+        """File a reply and tell of it; return what is on disk if it is an answer."""
+        try:
+            reply = decoded(reply)
+        except UndecodableBodyError as error:
+            self._filing.failed(sent, reply, error.kind, str(error))
+            return None
+        verdict = verdict_of_reply(reply, url=sent.call.request.url)
+        if not verdict.final:
+            self._filing.failed(sent, reply, verdict.kind or FailureKind.SERVER_ERROR, verdict.message)
+            return None
+        stored = self._store.record(sent.call, reply, case=case_id_of(sent.case))
         self._filing.answered(sent, stored, paid=True)
+        return stored
 
     def find_requests_with_most_matches(self, request: Any) -> list[tuple[Any, list[str], list[str]]]:
         """Return nothing: vcrpy shows them in an error of its own, which nobody sees here."""
@@ -181,7 +206,7 @@ def patched(
         stack.enter_context(real_connections_kept())
         used = VcrCassette.use(path=str(store.folder), filing=(filing := Filing(store, on_warning)), clock=clock)
         cassette: VcrCassette = stack.enter_context(used)
-        stack.enter_context(handing_on_what_was_stored(filing.attempt))
+        stack.enter_context(handing_on_what_was_stored(filing.attempt, filing.begin_asked))
         stack.enter_context(names_bound_before_kept())
         try:
             yield Recording(store, cassette)

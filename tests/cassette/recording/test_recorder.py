@@ -383,6 +383,37 @@ async def test_an_exchange_binds_the_draw_and_gets_the_reply(server: Origin, tap
     assert context.draw(asked.digest) == 0, "no draw was counted for it"
 
 
+@pytest.mark.parametrize("status", [200, 302, 400, 429, 500])
+async def test_a_request_that_is_known_is_recorded_as_one_that_is_not(status: int, server: Origin, tape: Tape) -> None:
+    """`ask` says which object it sends, so that the recorder need not look. What comes of it is the same."""
+    server.canned["/said"] = (
+        {"content-type": "application/json", "x-request-id": "r", "x-internal": "yes"},
+        b'{"a":1}',
+    )
+    server.statuses = [status] * 3
+    body, came = b'{"b":1}', []
+
+    with tape.open() as opened:
+        for draw, wire in ((0, None), (1, body), (1, body)):
+            with case() as context:
+                asked = opened.store.request("POST", server.url + "/said", {}, body)
+                exchange = Exchange(opened.store.call(asked, 0, draw), wire=wire)
+                current_exchange.set(exchange)
+                async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+                    await session.post(server.url + "/said", data=body, allow_redirects=False)
+            assert exchange.reply is not None
+            reply = (exchange.reply.status, exchange.reply.headers, exchange.reply.body, exchange.reply.reason)
+            failed = None if exchange.failure is None else (exchange.failure.kind, exchange.failure.message)
+            came.append((reply, failed, exchange.replayed, context.paid, context.cached))
+        kept = [one.call.request for one in opened.store] or [one.call.request for one in opened.store.failures()]
+
+    final = status in (200, 302, 400)
+    assert came[0] == came[1]
+    assert came[2] == ((*came[1][:2], True, 0, 1) if final else came[1])
+    assert kept[0] == kept[1]
+    assert len(server.bodies) == (2 if final else 3)
+
+
 async def test_an_exchange_is_told_of_a_failure(server: Origin, tape: Tape) -> None:
     """With the live reply: its Retry-After decides what follows."""
     server.statuses = [429]

@@ -26,10 +26,14 @@ from vcr.record_mode import RecordMode
 from vcr.request import Request
 from vcr.stubs import aiohttp_stubs, httpx_stubs
 
+from llmbatch.call import values
+from llmbatch.call.values import Call
+from llmbatch.cassette.recording.asked import AskedRequest
 from llmbatch.cassette.recording.guard import passing_through
 from llmbatch.cassette.recording.on_demand import CLIENTS
 from llmbatch.cassette.recording.patching import real_connections_kept, saved_functions
 from llmbatch.cassette.recording.recorder import SAVED_BY_VCRPY, VcrCassette, recording
+from llmbatch.cassette.recording.wire import Sent
 from llmbatch.cassette.store import Store
 from llmbatch.errors import InternalError
 
@@ -118,6 +122,20 @@ def test_a_request_keeps_what_we_read_and_write() -> None:
     assert (request.method, request.uri, request.host) == ("POST", "http://h/p", "h")
     assert dict(request.headers.items()) == {"X": "1"}
     assert request.llmbatch_sent == "ours"
+
+
+def test_a_request_of_ask_is_one_that_vcrpy_would_have_made() -> None:
+    """It is built without vcrpy's own initialisation, so each member that this one sets is compared."""
+    arguments = ("POST", "http://h:81/p?q=1", b"body", {"X": ["1"]})
+    sent = Sent(Call(values.Request("POST", "http://h:81/p", {}, b"body", b""), 0, 0, b""), None, None, 0)
+    theirs, ours = Request(*arguments), AskedRequest(*arguments, sent)
+
+    assert set(vars(theirs)) - {"parsed_uri"} <= set(vars(ours))
+    for name in ("method", "uri", "url", "host", "port", "path", "query", "scheme", "body", "body_bytes"):
+        assert getattr(theirs, name) == getattr(ours, name), name
+    assert aiohttp_stubs._deserialize_headers(ours.headers) == {"X": "1"}
+    assert aiohttp_stubs.Request is Request
+    assert _parameters(aiohttp_stubs._build_cookie_header) == ["session", "cookies", "cookie_header", "url"]
 
 
 def test_the_context_is_made_by_public_means() -> None:
