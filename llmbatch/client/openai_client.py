@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 import openai
@@ -29,19 +29,38 @@ from llmbatch.policy.timeouts import NoConnectionInTime, NotInTime
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=1000)  # the gate is the limit
 
 
+class Line(Protocol):
+    """Where attempts wait until the service may be called."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody may pass for now, even one who has entered."""
+        ...
+
+    async def enter(self) -> None:
+        """Wait for one's turn."""
+        ...
+
+    def leave(self) -> None:
+        """End one's turn."""
+        ...
+
+
 def build_client(
     resolved: ResolvedModel,
     gate: Gate,
     settings: RetrySettings | None = None,
     pacer: Pacer | None = None,
     *,
+    passage: Line | None = None,
     before_send: Callable[[], None] = lambda: None,
     on_unintercepted: Callable[[InternalError], None] | None = None,
 ) -> openai.AsyncOpenAI:
     """Return an SDK client for the model's endpoint whose attempts pass the gate and follow our policy.
 
     Organisation and project of the environment are not sent. The caller closes it. Without a key the client
-    has a placeholder, so that a replay needs none. `before_send` raises where nothing further may be sent.
+    has a placeholder, so that a replay needs none. Attempts go through `passage`; `before_send` raises
+    where nothing further may be sent.
 
     With `on_unintercepted`, the client proves by a canary before its first request that a recorder sees what it
     sends; where none does, that is told the error, and every call raises it.
@@ -52,6 +71,7 @@ def build_client(
         settings or RetrySettings(),
         pacer or Pacer(),
         before_send,
+        passage=passage,
         timeouts=endpoint.timeouts,
         proxy=proxy_of(endpoint.base_url),
     )
@@ -72,8 +92,9 @@ def build_client(
 
 @dataclass
 class _Slot:
-    """Whether this attempt has passed the gate."""
+    """Whether this attempt has its turn at the service, and whether it has passed the gate."""
 
+    entered: bool = False
     taken: bool = False
 
 
@@ -90,13 +111,15 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
         pacer: Pacer,
         before_send: Callable[[], None],
         *,
+        passage: Line | None = None,
         timeouts: Timeouts,
         proxy: str | None = None,
     ) -> None:
         super().__init__(limits=_LIMITS, trust_env=True, proxy=proxy)
         self._gate = gate
+        self._passage = passage
         self._settings = settings
-        self._pool: Any = _GatedPool(self._pool, gate, pacer, before_send, timeouts)
+        self._pool: Any = _GatedPool(self._pool, gate, pacer, before_send, passage=passage, timeouts=timeouts)
 
     def prove_by_canary(self, name: str, on_failure: Callable[[InternalError], None]) -> None:
         """Send a canary through this transport before its first request."""
@@ -138,6 +161,8 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
             _slot.reset(token)
             if slot.taken:
                 self._gate.release()
+            if slot.entered and self._passage is not None:
+                self._passage.leave()
         return response, content
 
 
@@ -145,12 +170,20 @@ class _GatedPool:
     """The connection pool behind the gate: asked only when something is really sent."""
 
     def __init__(
-        self, pool: Any, gate: Gate, pacer: Pacer, before_send: Callable[[], None], timeouts: Timeouts
+        self,
+        pool: Any,
+        gate: Gate,
+        pacer: Pacer,
+        before_send: Callable[[], None],
+        *,
+        passage: Line | None,
+        timeouts: Timeouts,
     ) -> None:
         self._pool = pool
         self._gate = gate
         self._pacer = pacer
         self._before_send = before_send
+        self._passage = passage
         self._timeouts = timeouts
         self.canary: Canary | None = None
 
@@ -159,12 +192,24 @@ class _GatedPool:
             if request.url.host == CANARY_HOST.encode():
                 raise ConnectionRefusedError("it came as far as the connection pool")
             await self.canary.prove()
-        slot = _slot.get()
-        await self._pacer.wait()
-        await self._gate.acquire()
-        slot.taken = True
+        await self._take_turn(_slot.get())
         self._before_send()
         return await send_in_time(self._pool, request, self._timeouts)
+
+    async def _take_turn(self, slot: _Slot) -> None:
+        """Wait for the service, the pace and a slot, until all three are had at once."""
+        while True:
+            if self._passage is not None:
+                await self._passage.enter()
+                slot.entered = True
+            await self._pacer.wait()
+            await self._gate.acquire()
+            slot.taken = True
+            if self._passage is None or not self._passage.is_closed:
+                return
+            self._gate.release()
+            self._passage.leave()
+            slot.taken = slot.entered = False
 
     async def aclose(self) -> None:
         await self._pool.aclose()

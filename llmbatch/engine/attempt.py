@@ -1,7 +1,8 @@
 """One attempt at an order, step by step: each step is an object that this module is handed, and does not look into.
 
-In this order: what limits the spending, what limits the pace, a slot, the request through the recorder, and then
-back through the same objects with what came of it. A slot is held for one attempt, never while waiting.
+In this order: whether the service may be called at all, what limits the spending, what limits the pace, a slot, the
+request through the recorder, and then back through the same objects with what came of it. A slot is held for one
+attempt, never while waiting.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from llmbatch.cassette.store import Store
 from llmbatch.client.gate import Gate
 from llmbatch.client.pacer import Pacer
 from llmbatch.client.retry import Attempted
-from llmbatch.engine.health import Halt
+from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.engine.sending import Sender
 from llmbatch.policy import Verdict
@@ -23,25 +24,31 @@ NOT_SENT = Failure(FailureKind.NOT_RUN, "the run ended before this question was 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Makes attempts. `gate` bounds those in flight over all endpoints, `pacers` space the starts of an endpoint,
-    by its name; `halt` tells when nothing further may be sent.
+    """Makes attempts. `health` holds them back while a service is tried by few, or left alone; `gate` bounds those in
+    flight over all endpoints, `pacers` space the starts of an endpoint, by its name; `halt` tells when nothing further
+    may be sent.
     """
 
     store: Store
     sender: Sender
     gate: Gate
     halt: Halt
+    health: Health
     pacers: dict[str, Pacer] = field(default_factory=dict)
 
     async def make(self, order: Order, number: int) -> Attempted[Outcome]:
         """Make attempt `number` (from 0) and return what it came to; NOT_SENT where the run has ended meanwhile."""
-        pacer = self.pacers.get(order.model.endpoint.name)
-        if pacer is not None and not self.halt.requested:
-            await pacer.wait()
-        async with self.gate:
-            if self._over:
-                return Attempted(Verdict(kind=FailureKind.NOT_RUN), value=self._not_sent(order, number))
-            return await self.sender.send(order)
+        passage = self.health.passage(order.model)
+        while True:
+            async with passage:
+                pacer = self.pacers.get(order.model.endpoint.name)
+                if pacer is not None and not self.halt.requested:
+                    await pacer.wait()
+                async with self.gate:
+                    if self._over:
+                        return Attempted(Verdict(kind=FailureKind.NOT_RUN), value=self._not_sent(order, number))
+                    if not passage.is_closed:  # it may have been, while this one waited for its slot
+                        return await self.sender.send(order)
 
     @property
     def _over(self) -> bool:

@@ -1,30 +1,31 @@
-"""What is known of a service beyond one call: whether it was ever reached, and whether it refuses for good.
+"""What is known of a service beyond one call: whether it was ever reached, whether it fails or refuses for good.
 
 Knows no HTTP library. The end of a run that no further call can help is brought about here, for `ask` and for
-`client` alike.
+`client` alike. The rules are in breaker.py; here is who waits, who is told, and what is said.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from types import TracebackType
 from typing import Any, Protocol
 
 from llmbatch.call.failure import FailureKind
+from llmbatch.call.values import Reply
 from llmbatch.client.retry import Attempted
 from llmbatch.config import ResolvedModel
+from llmbatch.engine.breaker import RECHECK_SECONDS, Breaker, State
+from llmbatch.engine.refusals import service_error
 from llmbatch.errors import LlmbatchError, ServiceError
-from llmbatch.policy import Verdict
+from llmbatch.runlog import Log, NoLog
 
-ATTEMPTS_BEFORE_REACHED = 3
-"""How often a service that was never reached is tried by one call: a wrong URL is no passing trouble."""
-
-_UNREACHED = frozenset({FailureKind.CONNECT_ERROR, FailureKind.NOT_API})
-_SAYS_NOTHING = _UNREACHED | {
-    FailureKind.CONFIG_ERROR,
-    FailureKind.NOT_RECORDED,
-    FailureKind.NOT_RUN,
-    FailureKind.TASK_ERROR,
-}
+LOOK_SECONDS = 0.25
+"""How soon those who wait for a service notice that the run has ended."""
 
 
 class Halt(Protocol):
@@ -48,44 +49,115 @@ class Halt(Protocol):
         ...
 
 
-class Health:
-    """Reviews every attempt of a run. One for all endpoints, which it tells apart by name."""
+class Passage:
+    """Where the attempts at one model pass: at once as a rule, in line while its breaker holds them back.
 
-    def __init__(self, halt: Halt) -> None:
+    An async context manager around one attempt. It lets everybody through once the run has ended.
+    """
+
+    def __init__(
+        self, breaker: Breaker, halt: Halt, clock: Callable[[], float], on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        self.breaker = breaker
+        self.in_flight = 0
         self._halt = halt
-        self._reached: set[str] = set()
+        self._clock = clock
+        self._on_change = on_change
+        self._news = asyncio.Event()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody may pass for now, even one who has entered."""
+        return self.breaker.state is State.PAUSED
+
+    async def enter(self) -> None:
+        """Wait until an attempt may be made, and count it."""
+        breaker = self.breaker
+        while breaker.state is not State.FLOWING and not self._halt.requested:
+            now, before = self._clock(), breaker.state
+            may_start = breaker.may_start(self.in_flight, now)
+            if breaker.state is not before:
+                self._on_change()
+            if may_start:
+                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(LOOK_SECONDS, breaker.seconds_until_more(now))):
+                    await self._news.wait()
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        """Count an attempt that has ended; who waits is told by the review of what it came to."""
+        self.in_flight -= 1
+
+    async def __aenter__(self) -> None:
+        await self.enter()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+
+    def tell(self) -> None:
+        """Let those who wait look again."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+class Health:
+    """Reviews every attempt of a run. One for all services, each of which is an endpoint with a model."""
+
+    def __init__(
+        self,
+        halt: Halt,
+        log: Log | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._halt = halt
+        self._note = note
+        self._log = log or NoLog()
+        self._clock = clock
+        self._passages: dict[tuple[str, str], Passage] = {}
+
+    def passage(self, model: ResolvedModel) -> Passage:
+        """Return where attempts at the model pass."""
+        key = (model.endpoint.name, model.name)
+        passage = self._passages.get(key)
+        if passage is None:
+            breaker = Breaker(self._clock())
+            told = partial(self._tell_of, model, breaker)
+            passage = self._passages[key] = Passage(breaker, self._halt, self._clock, told)
+        return passage
 
     def review(self, model: ResolvedModel, attempted: Attempted[Any]) -> Attempted[Any]:
         """Return the attempt with the last word on what follows from it; ends the run where that is a stop."""
-        name = model.endpoint.name
-        kind = attempted.verdict.kind
-        if kind is None or kind not in _SAYS_NOTHING:
-            self._reached.add(name)
-        elif kind in _UNREACHED and name not in self._reached and attempted.attempts >= ATTEMPTS_BEFORE_REACHED:
-            attempted = replace(attempted, verdict=attempted.verdict._replace(retry="no", stop=True))
-        if attempted.verdict.stop:
-            self._halt.by_service(_service_error(model, attempted.verdict))
+        passage = self.passage(model)
+        breaker = passage.breaker
+        before, answered_before = breaker.state, breaker.has_answered
+        verdict = breaker.judge(attempted.verdict, self._clock())
+        if verdict is not attempted.verdict:
+            is_recheck = verdict.kind is FailureKind.AUTH and not verdict.stop
+            asked = RECHECK_SECONDS if is_recheck else attempted.retry_after_seconds
+            attempted = replace(attempted, verdict=verdict, retry_after_seconds=asked)
+        if verdict.stop:
+            self._halt.by_service(service_error(model, verdict))
+        if breaker.state is not before:
+            self._tell_of(model, breaker, is_first=not answered_before)
+            if not answered_before:
+                self._look_at_type(model, attempted.value)
+        if breaker.state is not State.FLOWING or breaker.state is not before or verdict.stop:
+            passage.tell()
         return attempted
 
+    def _tell_of(self, model: ResolvedModel, breaker: Breaker, *, is_first: bool = False) -> None:
+        names = {"endpoint": model.endpoint.name, "model": model.name}
+        if is_first and breaker.state is State.FLOWING:
+            self._log.write("probe", **names, ok=True, why=breaker.why)
+        else:
+            self._log.write("breaker", **names, state=str(breaker.state), why=breaker.why)
 
-def _service_error(model: ResolvedModel, verdict: Verdict) -> ServiceError:
-    endpoint = model.endpoint
-    unreached = verdict.kind in _UNREACHED
-    what = f"cannot be reached at {endpoint.base_url}" if unreached else f"refuses {model.text}: {verdict.kind}"
-    return ServiceError(
-        f"{endpoint.name} {what}",
-        said=verdict.message,
-        endpoint=f"{endpoint.base_url} (key variable {endpoint.key_env or 'none'})",
-        fix=_FIXES.get(verdict.kind, "put the cause right; the same command goes on where it stopped"),
-    )
-
-
-_FIXES: dict[FailureKind | None, str] = {
-    FailureKind.AUTH: "check the key in the key variable and its rights; the same command goes on where it stopped",
-    FailureKind.QUOTA: "raise the quota or the balance; the same command goes on where it stopped",
-    FailureKind.MODEL_NOT_FOUND: "check the model's name and the base URL (does it end in /v1?), then run again",
-    FailureKind.CONFIG_ERROR: "check the base URL, the proxy and the certificate of the endpoint, then run again",
-    FailureKind.RATE_LIMITED: "wait as long as the service asks, or lower --concurrency; then run again",
-    FailureKind.CONNECT_ERROR: "start the server, or put its base_url right; the same command goes on where it stopped",
-    FailureKind.NOT_API: "sign in to the network, or put the base_url right (does it end in /v1?); then run again",
-}
+    def _look_at_type(self, model: ResolvedModel, reply: object) -> None:
+        """Say once that a service calls its JSON something else: many a proxy in between does."""
+        said = reply.header("content-type") if isinstance(reply, Reply) else "json"
+        if said is None or not ("json" in said or "event-stream" in said):
+            self._note(f"{model.endpoint.name} calls its answers {said or 'nothing'}, and they are JSON: taken as such")

@@ -76,4 +76,6 @@ def _judged(order: Order, exchange: Exchange) -> Attempted[Outcome]:
             f"the answer of {order.call.request.url} was not recorded: the HTTP library is not intercepted",
             fix="install vcrpy and aiohttp in the versions that llmbatch names; nothing further was sent",
         )
+    if exchange.reply.status >= 400:  # a refusal that is kept: the answer to this question, and news of the service
+        return attempted_reply(exchange.reply, url=order.call.request.url, value=exchange.reply)
     return Attempted(Verdict(final=True), value=exchange.reply)

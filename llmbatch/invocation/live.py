@@ -50,13 +50,13 @@ class Live:
         self._gate = Gate(concurrency)
         self._transport = Transport()
         self._halt = halt
-        self._health = Health(halt)
+        self._health = Health(halt, log, note=note)
         self._retry = RetrySettings(
             max_retries=config.max_retries, sleep=halt.sleep, on_wait=self._waits, on_attempt=self._goes_on
         )
         limited = {name: endpoint.rpm for name, endpoint in config.endpoints.items() if endpoint.rpm}
         self._pacers = {name: Pacer(rpm, sleep=halt.sleep) for name, rpm in limited.items()}
-        attempts = Attempts(store, Sender(store, self._transport), self._gate, halt, self._pacers)
+        attempts = Attempts(store, Sender(store, self._transport), self._gate, halt, self._health, self._pacers)
         self.engine = LiveEngine(attempts, self._retry, self._health)
 
     def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
@@ -68,6 +68,7 @@ class Live:
             self._gate,
             replace(self._retry, review=lambda attempted: self._health.review(model, attempted)),
             self._pacers.get(model.endpoint.name),
+            passage=self._health.passage(model),
             before_send=lambda: refuse(model, self._halt),
             on_unintercepted=self._halt.by_error,
         )

@@ -67,6 +67,17 @@ class Facts:
         return media_type == "text/html" or start.startswith((b"<!doctype html", b"<html"))
 
     @cached_property
+    def is_plain_text(self) -> bool:
+        """Whether somebody who speaks no JSON answered, in so many words."""
+        media_type = (self.reply.header("content-type") or "").partition(";")[0].strip().lower()
+        return media_type.startswith("text/") and not self.is_stream and not isinstance(self.document, dict)
+
+    @cached_property
+    def is_whole_but_not_json(self) -> bool:
+        """Whether the body is an answer from end to end that holds NaN or Infinity, which JSON does not know."""
+        return isinstance(parse_json(self.reply.body, strict=False), dict)
+
+    @cached_property
     def is_stream(self) -> bool:
         """Whether the body is server-sent events; some servers forget to say so."""
         media_type = (self.reply.header("content-type") or "").partition(";")[0].strip().lower()
@@ -115,15 +126,18 @@ class Facts:
         return f"{where}: {said}" if said else where
 
 
-def parse_json(body: bytes) -> Any:
-    """Return the JSON value of a body, or None; a byte order mark and blank lines before it are legal."""
+def parse_json(body: bytes, *, strict: bool = True) -> Any:
+    """Return the JSON value of a body, or None; a byte order mark and blank lines before it are legal.
+
+    Not `strict`, NaN and Infinity are let pass, as most writers of JSON do.
+    """
     text = body.removeprefix(b"\xef\xbb\xbf").strip()
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         pass
     try:  # orjson refuses lone surrogates, which models do send; NaN stays refused
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant if strict else None)
     except (ValueError, RecursionError):
         return None
 

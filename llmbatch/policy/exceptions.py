@@ -25,6 +25,7 @@ _SERVER = Verdict(Kind.SERVER_ERROR, retry="backoff")
 _CONFIG = Verdict(Kind.CONFIG_ERROR, stop=True)
 _AUTH = Verdict(Kind.AUTH, stop=True)
 _INVALID = Verdict(Kind.INVALID_JSON, retry="backoff", max_retries=2)
+_NOT_API = Verdict(Kind.NOT_API, retry="backoff", max_retries=2)
 _NOT_RECORDED = Verdict(Kind.NOT_RECORDED)
 _OURS = Verdict(Kind.TASK_ERROR)
 
@@ -86,7 +87,7 @@ _VERDICTS: Mapping[str, Verdict] = {
     **dict.fromkeys(("InvalidSchema", "InvalidHeader", "ProxySchemeUnknown", "MutuallyExclusiveAuthError"), _CONFIG),
     **dict.fromkeys(("SubjectTokenProviderError", "OAuthError"), _AUTH),
     # a reply that is no answer
-    "ContentTypeError": Verdict(Kind.NOT_API, retry="backoff", max_retries=2),
+    "ContentTypeError": _NOT_API,
     "APIResponseValidationError": _INVALID,
     "JSONDecodeError": _INVALID,
     "ReplyTooLarge": Verdict(Kind.TOO_LARGE),
@@ -113,8 +114,9 @@ def _of_status(error: BaseException) -> Verdict | None:
     response = getattr(error, "response", None)
     body = getattr(error, "body", None)
     status = _first_int(getattr(error, "status_code", None), getattr(response, "status_code", None))
-    unreadable = any(_is_a(link, "HttpProcessingError") for link in _chain(error))  # carries a 400 of its own
-    if status is None and not unreadable and _is_a(error, "ClientResponseError"):
+    if status is None and _is_a(error, "ClientResponseError"):
+        if any(_is_a(link, "HttpProcessingError") for link in _chain(error)):
+            return _NOT_API  # the status is aiohttp's own: no status could be read
         status = _first_int(getattr(error, "status", None))
     if status is None and body and type(error).__name__ == "APIError":  # an error event inside a stream
         status = status_of_error(body)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import orjson
-
 from llmbatch.call.failure import FailureKind as Kind
 from llmbatch.call.values import Reply
 from llmbatch.policy.bodies import Facts
@@ -81,6 +79,14 @@ def _unparsable(facts: Facts) -> bool:
     return facts.succeeded and not facts.is_stream and not isinstance(facts.document, dict)
 
 
+def _text_of_somebody_else(facts: Facts) -> bool:
+    return facts.model_api and facts.succeeded and facts.is_plain_text and not facts.is_whole_but_not_json
+
+
+def _has_nan(facts: Facts) -> bool:
+    return facts.model_api and _unparsable(facts) and facts.is_whole_but_not_json
+
+
 def _no_choices(facts: Facts) -> bool:
     return facts.succeeded and facts.error is None and not facts.is_stream and not facts.document.get("choices")
 
@@ -97,6 +103,8 @@ def _busy_budget(facts: Facts) -> bool:
 _REPLY_RULES: tuple[Rule, ...] = (
     Rule("foreign success", _foreign_success, Verdict(final=True)),
     Rule("web page", _html, Verdict(Kind.NOT_API, retry="backoff", max_retries=2)),
+    Rule("plain text", _text_of_somebody_else, Verdict(Kind.NOT_API, retry="backoff", max_retries=2)),
+    Rule("NaN in the JSON", _has_nan, Verdict(Kind.INVALID_JSON, final=True)),  # paid for, and whole
     Rule(
         "not JSON",
         lambda facts: facts.model_api and _unparsable(facts),
@@ -125,6 +133,7 @@ _REPLY_RULES: tuple[Rule, ...] = (
     Rule("proxy refuses", _status(407), Verdict(Kind.CONFIG_ERROR, stop=True)),
     Rule("rate limit", _status(429), Verdict(Kind.RATE_LIMITED, retry="global")),
     Rule("final refusal", _status(*_FINAL_REFUSALS), Verdict(Kind.BAD_REQUEST, final=True)),
+    Rule("overloaded", _status(503, 529), Verdict(Kind.SERVER_ERROR, retry="global")),
     Rule("try again", _status(*_RETRYABLE), Verdict(Kind.SERVER_ERROR, retry="backoff")),
     Rule("other refusal", lambda facts: 400 <= facts.status < 500, Verdict(Kind.BAD_REQUEST)),
     Rule(
@@ -145,8 +154,6 @@ def verdict_of_reply(reply: Reply, *, url: str) -> Verdict:
     An error object inside a 2xx is judged as the status it stands for, but is never final: the service did
     not refuse the request, it failed at it. Foreign replies never stop the run.
     """
-    if is_plainly_good(reply, url):
-        return _GOOD
     facts = Facts(reply, model_api=is_model_api(url))
     rules = _REPLY_RULES
     if path_of(url).endswith("/completions"):  # chat completions too
@@ -155,39 +162,10 @@ def verdict_of_reply(reply: Reply, *, url: str) -> Verdict:
     if rule is None or rule.verdict.kind is None:
         return _GOOD
     verdict = rule.verdict._replace(message=facts.message)
-    if facts.succeeded:
+    if facts.succeeded and facts.error is not None:
         verdict = verdict._replace(final=False)
     if not facts.model_api:
         verdict = verdict._replace(stop=False)
     if (reply.header("x-should-retry") or "").strip().lower() == "false":
         verdict = verdict._replace(retry="no")
     return verdict
-
-
-def is_plainly_good(reply: Reply, url: str) -> bool:
-    """Whether a reply is what most are: a chat completion that no rule applies to. False says nothing.
-
-    The rules take ten times as long to say so.
-    """
-    if reply.status != 200 or reply.body[:1] != b"{" or not path_of(url).endswith("/chat/completions"):
-        return False
-    if reply.header("content-type") not in _PLAIN_TYPES:
-        return False
-    try:
-        document = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        return False
-    choices = document.get("choices")
-    if type(choices) is not list or not choices or type(choices[0]) is not dict:
-        return False
-    return (
-        document.get("object") == "chat.completion"
-        and document.keys().isdisjoint(_OF_ERRORS)
-        and "error" not in choices[0]
-        and choices[0].get("finish_reason") != "error"
-    )
-
-
-_PLAIN_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
-_OF_ERRORS = frozenset({"error", "type", "response"})
-"""Members of a document that an error may be in."""

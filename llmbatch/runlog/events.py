@@ -41,7 +41,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     # services
     "limit": ("endpoint", "model", "limit", "was", "why"),
     "learned": ("endpoint", "model", "rpm", "tpm"),
-    "breaker": ("endpoint", "state", "why"),
+    "breaker": ("endpoint", "model", "state", "why"),
     "probe": ("endpoint", "model", "ok", "why"),
     "budget": ("limit_usd", "spent_usd", "reserved_usd", "why"),
 }

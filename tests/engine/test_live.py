@@ -49,10 +49,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 async def engine(store: Store) -> AsyncIterator[LiveEngine]:
     stop = Stop()
+    health = Health(stop)
     async with Transport() as transport:
-        engine = LiveEngine(
-            Attempts(store, Sender(store, transport), Gate(8), stop), RetrySettings(backoff_seconds=0), Health(stop)
-        )
+        attempts = Attempts(store, Sender(store, transport), Gate(8), stop, health)
+        engine = LiveEngine(attempts, RetrySettings(backoff_seconds=0), health)
         yield engine
         await engine.close()
 

@@ -100,7 +100,7 @@ def status_error(status: int, body: Any) -> openai.APIStatusError:
         (aiohttp.InvalidUrlClientError("h"), Kind.CONFIG_ERROR, "no", None, True),
         (httpx2.UnsupportedProtocol("x"), Kind.CONFIG_ERROR, "no", None, True),
         (status_error(429, {"code": "insufficient_quota"}), Kind.QUOTA, "no", None, True),
-        (status_error(503, None), Kind.SERVER_ERROR, "backoff", None, False),
+        (status_error(503, None), Kind.SERVER_ERROR, "global", None, False),
         (status_error(400, {"code": "context_length_exceeded"}), Kind.CONTEXT_LENGTH, "no", None, False),
         (NoAnswerRecorded("none"), Kind.NOT_RECORDED, "no", None, False),
         (ZeroDivisionError("x"), Kind.TASK_ERROR, "no", None, False),
@@ -118,12 +118,12 @@ def test_each_exception_has_its_class_and_consequence(
 
 
 def test_a_reply_that_cannot_be_read_is_not_taken_for_a_400() -> None:
-    """aiohttp gives a garbled status line a 400 of its own; the request may be perfectly good."""
+    """aiohttp gives a garbled status line a 400 of its own; what answers is a mail server, or a broken proxy."""
     info = aiohttp.RequestInfo(URL("http://h"), "POST", CIMultiDictProxy(CIMultiDict()), URL("http://h"))
     garbled = aiohttp.ClientResponseError(info, (), status=400)
 
     assert verdict_of_exception(garbled).kind is Kind.BAD_REQUEST
-    assert verdict_of_exception(raised_from(garbled, BadHttpMessage("x"))).kind is Kind.SERVER_ERROR
+    assert verdict_of_exception(raised_from(garbled, BadHttpMessage("x"))).kind is Kind.NOT_API
 
 
 def test_a_wrapper_that_says_nothing_is_judged_by_its_cause() -> None:
