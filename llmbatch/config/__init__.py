@@ -5,7 +5,7 @@ Reads one file and the environment mapping it is given; knows no experiment, no 
 
 from __future__ import annotations
 
-from llmbatch.config.reading import load_config
+from llmbatch.config.reading import checked_url, load_config
 from llmbatch.config.resolving import DEFAULT_ENDPOINT, ResolvedModel, resolve_model
 from llmbatch.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from llmbatch.config.values import KNOWN_ENDPOINTS, Config, Durability, Endpoint, ModelSettings, Secret, StructuredMode
@@ -22,6 +22,7 @@ __all__ = [
     "Secret",
     "StructuredMode",
     "Timeouts",
+    "checked_url",
     "load_config",
     "resolve_model",
 ]

@@ -116,7 +116,7 @@ def _endpoints(declared: Mapping[str, Section], environ: Mapping[str, str]) -> M
     """Return the known endpoints, with what the environment and then the file says of them, and new ones."""
     endpoints = dict(KNOWN_ENDPOINTS)
     if environ.get("OPENAI_BASE_URL"):
-        base_url = _checked_url(environ["OPENAI_BASE_URL"], "OPENAI_BASE_URL", place="the environment")
+        base_url = checked_url(environ["OPENAI_BASE_URL"], "OPENAI_BASE_URL", place="the environment")
         endpoints["openai"] = replace(endpoints["openai"], base_url=base_url)
     for name, section in declared.items():
         endpoints[name] = _endpoint(name, section, endpoints.get(name))
@@ -133,7 +133,7 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
     start = _with_timeouts(section, known or Endpoint(name, base_url))
     endpoint = replace(
         start,
-        base_url=_checked_url(base_url, key_path, place=section.source.place((*section.path, "base_url"))),
+        base_url=checked_url(base_url, key_path, place=section.source.place((*section.path, "base_url"))),
         key_env=section.take_text("key_env", start.key_env) or None,
         headers=_headers(section),
         structured=_structured(section) or start.structured,
@@ -203,7 +203,8 @@ def _headers(section: Section) -> Mapping[str, str]:
     return MappingProxyType({name.lower(): value for name, value in headers.items()})
 
 
-def _checked_url(text: str, key_path: str, *, place: str) -> str:
+def checked_url(text: str, key_path: str, *, place: str) -> str:
+    """Return a base URL without a slash at its end. Raises ConfigError for one that is none, or holds more."""
     try:
         parts = urlsplit(text)
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

@@ -1,0 +1,1 @@
+"""Whether a service can be reached and would answer: a list of steps, each a line. Prints nothing, records nothing."""
