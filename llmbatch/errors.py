@@ -14,6 +14,7 @@ LlmbatchError
 │   ├── CassetteLocked       another run writes it: exit code 4
 │   ├── CassetteDamaged      a line that is not what was written: exit code 4
 │   └── DiskError            the disk is full, read-only or broken: exit code 7
+├── BudgetReached        the run has spent what it may: exit code 1
 ├── ServiceError         the service stopped the run: exit code 6
 ├── AnswerError          an answer was asked for that is not there (a row's failure, not the run's)
 └── InternalError        our bug: exit code 3
@@ -135,6 +136,12 @@ class ServiceError(LlmbatchError):
     """The service refused in a way that no further call can help."""
 
     exit_code = ExitCode.SERVICE_STOPPED
+
+
+class BudgetReached(LlmbatchError):
+    """The run has spent what it may. Its end is as asked for, and the cases that are left have no answer."""
+
+    exit_code = ExitCode.NO_ANSWER
 
 
 class AnswerError(LlmbatchError):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from llmbatch.asking.cost import cost_usd
 from llmbatch.asking.question import (
     REQUEST_OPTIONS,
     Arguments,
@@ -33,6 +32,7 @@ from llmbatch.config import ResolvedModel
 from llmbatch.engine.protocol import Engine, Order, Outcome
 from llmbatch.errors import AuthorError, TaskError
 from llmbatch.experiment.answer import Answer
+from llmbatch.money.cost import cost_usd
 from llmbatch.parse.structured import reask_message
 from llmbatch.prompt import Prompts
 

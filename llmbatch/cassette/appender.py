@@ -39,7 +39,8 @@ class Appender:
         self._header = header_bytes(metadata)
         self._segment_bytes = segment_bytes
         self._sync_each = sync_each
-        self._name = self._last_fitting() if resume else None
+        self._last = self._last_of_kind() if resume else None
+        self._name = self._last_fitting()
         self._handle = -1
         self._end = 0
         self._name_synced = False
@@ -48,6 +49,14 @@ class Appender:
         self._told = False
         self.broken: DiskError | None = None
         """Why nothing can be appended any more; None while it can."""
+
+    def change_metadata(self, metadata: Metadata) -> None:
+        """Write what follows under other metadata: to the last file if it has them, else to a new one."""
+        header = header_bytes(metadata)
+        if header != self._header:
+            self.close()
+            self._header = header
+            self._name = self._last_fitting()
 
     def append(self, line: bytes) -> Place:
         """Write one line whole and return its place. Raises DiskError: the line does not count then."""
@@ -126,19 +135,22 @@ class Appender:
                 handle = os.open(self._folder / name.file, _FLAGS | os.O_EXCL, 0o644)
             except FileExistsError:
                 continue
-            self._name = name
+            self._last = self._name = name
             return handle
+
+    def _last_of_kind(self) -> SegmentName | None:
+        return max((name for name in segments_of(self._folder) if name.kind == self._kind), default=None)
 
     def _last_fitting(self) -> SegmentName | None:
         """Return the file to go on with, None to begin a new one."""
-        names = [name for name in segments_of(self._folder) if name.kind == self._kind]
-        if not names:
+        last = self._last
+        if last is None:
             return None
-        path = self._folder / names[-1].file
+        path = self._folder / last.file
         if path.stat().st_size == 0:
-            return names[-1]
+            return last
         with open_for_reading(path) as stream:
-            return names[-1] if stream.read(len(self._header)) == self._header else None
+            return last if stream.read(len(self._header)) == self._header else None
 
     def _path(self) -> Path:
         assert self._name is not None

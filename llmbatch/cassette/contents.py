@@ -37,6 +37,11 @@ class Contents:
     unfinished: int | None
     _shelves: Shelves
 
+    @property
+    def last_prices(self) -> Mapping[str, Any]:
+        """The price snapshot of the newest segment that has one."""
+        return self.prices[max(self.prices)] if self.prices else {}
+
     def base_url(self, endpoint: str) -> str | None:
         """Return the base URL an endpoint's name was recorded with. Raises ConfigError when there are two."""
         return _only_one(

@@ -31,6 +31,8 @@ _NAME = re.compile(r"(segment|failures)-(\d{5,9})\.yaml", re.ASCII)
 _GENERATION_NAME = re.compile(r"generation-(\d{1,9})\.complete", re.ASCII)
 _READ_BYTES = 1 << 20
 _LONGEST_OTHER = 64  # bytes; of the first and the third line
+PRICE_SOURCE = "source"
+"""The member of a model's prices that says in words where they are from."""
 METADATA_CAP = 1 << 20
 """Bytes of the longest metadata line."""
 RESTORE = (
@@ -44,7 +46,8 @@ class Metadata:
     """What all lines of a segment were recorded under; a run whose metadata differs starts a new segment.
 
     `endpoints` maps names to base URLs, `prices` holds the snapshot that costs are computed from: JSON
-    values, where a number with a fraction is kept as decimal text (YAML 1.1 reads `1e-7` as text anyway).
+    values, where a number with a fraction is kept as decimal text (YAML 1.1 reads `1e-7` as text anyway); a `source`
+    may say where a model's prices are from.
     `ignore` says in words what of a request does not enter the key. `models` maps `endpoint/alias` to the name
     that goes over the wire, where that is another one.
     """
@@ -236,7 +239,9 @@ def _metadata(value: dict[str, Any]) -> Metadata:
 def _is_price(price: Any) -> bool:
     if type(price) is not dict:
         return False
-    amounts = [amount for amount in price.values() if amount is not None]
+    amounts = [amount for name, amount in price.items() if amount is not None and name != PRICE_SOURCE]
+    if type(price.get(PRICE_SOURCE, "")) is not str:
+        return False
     return all(type(amount) in (str, int) and isfinite(float(amount)) for amount in amounts)
 
 

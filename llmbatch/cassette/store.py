@@ -21,6 +21,7 @@ from llmbatch.cassette.aliases import Aliases, read_aliases
 from llmbatch.cassette.contents import Contents, read_contents
 from llmbatch.cassette.encoding import TooLargeError
 from llmbatch.cassette.line import RECORD_CAP, Decoded, decode_reply, encode
+from llmbatch.cassette.prices import with_prices
 from llmbatch.cassette.scrub import Scrubber
 from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata
 from llmbatch.cassette.stored import DUPLICATE, stored_failure, stored_reply
@@ -98,11 +99,26 @@ class Store:
             self._found = read_contents(self.folder, fresh=self.record_mode == "all")
             if once and self._found.has_answers:  # another run filled it before the lock was ours
                 self._close_writer()
+            configured = self._metadata.prices
+            self._metadata = replace(self._metadata, prices=self._found.last_prices)
+            self.use_prices(configured)
         except BaseException:
             self._close_writer()
             raise
         self.can_record = self._writer is not None
         return self
+
+    def use_prices(self, prices: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Record under these prices from now on, by `endpoint/model`; None says that a model has none.
+
+        Those of other models stay as they were when the last segment began, and so does an entry whose amounts are
+        the same: a new segment begins only where something new is recorded, and a price has really changed.
+        """
+        with self._changing:
+            snapshot = with_prices(self._metadata.prices, prices)
+            self._metadata = replace(self._metadata, prices=snapshot)
+            if self._writer is not None:
+                self._writer.change_metadata(self._metadata)
 
     def close(self) -> None:
         """Sync what was written, give the lock back. Raises DiskError when the disk does not take it."""
@@ -177,14 +193,11 @@ class Store:
     def prices(self, key: bytes, model: str) -> Mapping[str, Any] | None:
         """Return the price snapshot under which the answer of a key was recorded, for one model; None without one."""
         contents = self._contents
-        if not contents.prices and not self._metadata.prices:
+        if not contents.prices:
             return None
         number = contents.answers.file_of(key)
-        if number is None:
-            return None
-        # a segment that this run began has this run's metadata
-        snapshot: Mapping[str, Any] = contents.prices.get(number) or self._metadata.prices
-        return snapshot.get(model)
+        snapshot = None if number is None else contents.prices.get(number)
+        return None if snapshot is None else snapshot.get(model)
 
     def find_failure(self, key: bytes) -> RecordedFailure | None:
         """Return the last failed attempt of a key, None when there is none. Raises CassetteDamaged."""
@@ -338,7 +351,10 @@ class Store:
                 fix="look at can_record before calling a service",
             )
         place = self._writer.append(kind, line)
-        self._contents.note_appended(kind, call.key, place)
+        contents = self._contents
+        if kind == SEGMENT and place.number not in contents.prices:  # this run began it
+            contents.prices[place.number] = self._metadata.prices
+        contents.note_appended(kind, call.key, place)
 
 
 def _has_answers(folder: Path) -> bool:

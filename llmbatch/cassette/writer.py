@@ -76,6 +76,11 @@ class Writer:
         broken = (file.broken for file in self._files.values())
         return self._first_error or next((error for error in broken if error is not None), None)
 
+    def change_metadata(self, metadata: Metadata) -> None:
+        """Write what follows under other metadata. Raises DiskError."""
+        for file in self._files.values():
+            file.change_metadata(metadata)
+
     def append(self, kind: str, line: bytes) -> Place:
         """Write one line whole to the files of a kind and return its place. Raises DiskError.
 

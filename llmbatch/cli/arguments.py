@@ -105,6 +105,10 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     pace = exp.add_argument_group("pace")
     pace.add_argument("--concurrency", type=int, metavar="N", help="HTTP attempts in flight (default 64)")
     pace.add_argument("--window", type=int, metavar="N", help="cases in flight (default 4 x concurrency)")
+    money = exp.add_argument_group("money")
+    money.add_argument(
+        "--budget", dest="budget_usd", metavar="USD", help="stop before the run spends more: 5usd, 0.50 (default none)"
+    )
     out = exp.add_argument_group("output")
     out.add_argument("--results", metavar="DIR", help="another folder than results/<experiment>")
     out.add_argument(

@@ -14,6 +14,7 @@ from llmbatch.invocation.options import settings_of
 from llmbatch.invocation.prepared import Prepared, prepare
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import execute
+from llmbatch.money.purse import Purse
 from llmbatch.report.counting import counted
 from llmbatch.report.display import open_progress
 from llmbatch.report.safe import safe
@@ -33,8 +34,9 @@ async def run_exp(options: Mapping[str, Any], environ: Mapping[str, str]) -> int
     if options["collect_only"]:
         return _list(prepared)
     exit_codes: list[int] = []
+    purse = None if settings.budget_usd is None else Purse(settings.budget_usd)  # one for all of them
     for each in prepared:
-        exit_codes.append(await _run_one(each))
+        exit_codes.append(await _run_one(each, purse))
         if exit_codes[-1] in _ENDS_ALL:
             break
     if ExitCode.NOTHING_SELECTED in exit_codes and set(exit_codes) != {ExitCode.NOTHING_SELECTED}:
@@ -79,10 +81,10 @@ def _list(prepared: Sequence[Prepared]) -> int:
     return ExitCode.FINE if total else ExitCode.NOTHING_SELECTED
 
 
-async def _run_one(prepared: Prepared) -> int:
+async def _run_one(prepared: Prepared, purse: Purse | None) -> int:
     counters = Counters()
     progress = open_progress(counters, quiet=not prepared.settings.progress)
-    run = await execute(prepared, counters, progress)
+    run = await execute(prepared, counters, progress, purse=purse)
     print_tables(None, run.tables)
     sys.stdout.flush()
     print(_closing(run), file=sys.stderr)

@@ -30,7 +30,8 @@ LONGEST_RESET_SECONDS = 60.0
 class Attempted(Generic[T]):
     """What an attempt came to: a value or an error, its verdict, and the wait the service asked for.
 
-    `attempts` counts all of them, this one included; `with_retries` fills it in.
+    `attempts` counts all of them, this one included; `with_retries` fills it in. `received` is the body that came over
+    the wire, if one did.
     """
 
     verdict: Verdict
@@ -38,6 +39,7 @@ class Attempted(Generic[T]):
     error: Exception | None = None
     retry_after_seconds: float | None = None
     attempts: int = 1
+    received: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

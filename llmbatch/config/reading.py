@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from llmbatch.config.section import Section, Source
 from llmbatch.config.values import (
+    DEFAULT_ASK_ABOVE_USD,
     DEFAULT_CONCURRENCY,
     DEFAULT_MAX_RETRIES,
     DEFAULT_SEGMENT_MB,
@@ -80,12 +81,15 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
     segment_mb = section.take_count("segment_mb", DEFAULT_SEGMENT_MB)
     durability = section.take_text("durability", "process", choices=get_args(Durability))
     allow_hosts = _hosts(section)
+    budget_usd = section.take_number("budget_usd")
+    ask_above_usd = section.take_number("ask_above_usd", DEFAULT_ASK_ABOVE_USD, positive=False)
     declared = dict(section.sections("endpoints"))
     profiles = {name: profile.values for name, profile in section.sections("profiles")}
     section.close()
     assert concurrency is not None
     assert max_retries is not None
     assert segment_mb is not None
+    assert ask_above_usd is not None
     if segment_mb > MOST_SEGMENT_MB:
         section.refuse("segment_mb", f"is {segment_mb}", fix=f"give a whole number from 1 to {MOST_SEGMENT_MB}")
     config = Config(
@@ -98,6 +102,8 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
         segment_mb=segment_mb,
         durability=cast("Durability", durability),
         allow_hosts=allow_hosts,
+        budget_usd=budget_usd,
+        ask_above_usd=ask_above_usd,
         profiles=MappingProxyType(profiles),
     )
     return _with_keys(config, environ, section.source)
@@ -141,6 +147,7 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
         concurrency=section.take_count("concurrency"),
         rpm=section.take_count("rpm"),
         tpm=section.take_count("tpm"),
+        free=section.take_flag("free"),
         models=MappingProxyType({alias: _model(alias, inner) for alias, inner in section.sections("models")}),
     )
     section.close()

@@ -18,6 +18,7 @@ Durability = Literal["process", "power"]
 DEFAULT_CONCURRENCY = 64
 DEFAULT_MAX_RETRIES = 5
 DEFAULT_SEGMENT_MB = 45
+DEFAULT_ASK_ABOVE_USD = 1.0
 MOST_SEGMENT_MB = 10_000
 
 
@@ -69,7 +70,8 @@ class Endpoint:
 
     `key_env` names the environment variable of its key; None says that it needs none. `headers` are sent with
     every request and are part of its key, so they never hold a credential. `structured` None means that a
-    probe decides. `rpm` and `tpm` are requests and tokens a minute.
+    probe decides. `rpm` and `tpm` are requests and tokens a minute. `free` says that its calls cost nothing, as
+    those of this machine do.
 
     `timeout_seconds` is for one whole reply, the others for a connection, for the first byte and between two bytes.
     """
@@ -88,6 +90,7 @@ class Endpoint:
     rpm: int | None = None
     tpm: int | None = None
     models: Mapping[str, ModelSettings] = field(default_factory=_empty, hash=False)
+    free: bool = False
 
     @cached_property
     def timeouts(self) -> Timeouts:
@@ -121,8 +124,9 @@ class Config:
     `root` is the project root, `source` the file the settings came from (None where there is none), `model`
     the model of tasks that name none. `segment_mb` are the megabytes (of 1,000,000 bytes) of one file of a cassette.
     `allow_hosts` are the hosts (`host`, `host:port`, `*.domain`) that a recording run may connect to past the
-    recorder. `keys` maps the name of an endpoint to its key, where the environment has one. `profiles` are the raw
-    tables, by name.
+    recorder. `budget_usd` is the most that a run may spend (None: no limit); one that would cost more than
+    `ask_above_usd` asks at a terminal. `keys` maps the name of an endpoint to its key, where the environment has one.
+    `profiles` are the raw tables, by name.
     """
 
     root: Path
@@ -134,6 +138,8 @@ class Config:
     segment_mb: int = DEFAULT_SEGMENT_MB
     durability: Durability = "process"
     allow_hosts: tuple[str, ...] = ()
+    budget_usd: float | None = None
+    ask_above_usd: float = DEFAULT_ASK_ABOVE_USD
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=_empty, hash=False)
     keys: Mapping[str, Secret] = field(default_factory=_empty, hash=False, repr=False)
 

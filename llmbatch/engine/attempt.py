@@ -17,6 +17,7 @@ from llmbatch.client.retry import Attempted
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.engine.sending import Sender
+from llmbatch.money.spending import Spending
 from llmbatch.policy import Verdict
 
 NOT_SENT = Failure(FailureKind.NOT_RUN, "the run ended before this question was sent")
@@ -24,13 +25,14 @@ NOT_SENT = Failure(FailureKind.NOT_RUN, "the run ended before this question was 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Makes attempts. `health` holds them back while a service is tried by few, or left alone; `gate` bounds those in
-    flight over all endpoints, `pacers` space the starts of an endpoint, by its name; `halt` tells when nothing further
-    may be sent.
+    """Makes attempts. `spending` reserves for each and counts what it cost; `health` holds them back while a service is
+    tried by few, or left alone; `gate` bounds those in flight over all endpoints, `pacers` space the starts of an
+    endpoint, by its name; `halt` tells when nothing further may be sent.
     """
 
     store: Store
     sender: Sender
+    spending: Spending
     gate: Gate
     halt: Halt
     health: Health
@@ -38,6 +40,24 @@ class Attempts:
 
     async def make(self, order: Order, number: int) -> Attempted[Outcome]:
         """Make attempt `number` (from 0) and return what it came to; NOT_SENT where the run has ended meanwhile."""
+        model, body, spending = order.model, order.wire, self.spending
+        reserved_usd = None if self._over else await spending.reserve(model, body)
+        if reserved_usd is None:
+            return self._nothing_sent(order, number)
+        try:
+            attempted = await self._admitted(order, number)
+        except BaseException:  # what is broken off may have been billed
+            spending.settle(model, body, reserved_usd, received=None, kind=FailureKind.TIMEOUT)
+            raise
+        kind, received = attempted.verdict.kind, attempted.received
+        if kind is FailureKind.NOT_RUN:
+            spending.release(reserved_usd)
+        else:
+            spending.settle(model, body, reserved_usd, received=received, kind=kind)
+        return attempted
+
+    async def _admitted(self, order: Order, number: int) -> Attempted[Outcome]:
+        """Send when the pace and the state of the service allow it, in a slot."""
         passage = self.health.passage(order.model)
         while True:
             async with passage:
@@ -46,7 +66,7 @@ class Attempts:
                     await pacer.wait()
                 async with self.gate:
                     if self._over:
-                        return Attempted(Verdict(kind=FailureKind.NOT_RUN), value=self._not_sent(order, number))
+                        return self._nothing_sent(order, number)
                     if not passage.is_closed:  # it may have been, while this one waited for its slot
                         return await self.sender.send(order)
 
@@ -55,7 +75,8 @@ class Attempts:
         """Whether nothing further may be sent; an error of the disk ends the run a moment later."""
         return self.halt.requested or self.store.disk_error is not None
 
-    def _not_sent(self, order: Order, number: int) -> Failure:
+    def _nothing_sent(self, order: Order, number: int) -> Attempted[Outcome]:
         """Return why the run's end left the question open: the attempt that failed before it, if there is one."""
         failed = self.store.find_failure(order.call.key) if number else None
-        return NOT_SENT if failed is None else failed.as_failure()
+        value = NOT_SENT if failed is None else failed.as_failure()
+        return Attempted(Verdict(kind=FailureKind.NOT_RUN), value=value)

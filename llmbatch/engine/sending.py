@@ -35,7 +35,8 @@ class Sender:
         case_token = current_case.set(order.case)
         exchange_token = current_exchange.set(exchange)
         try:
-            await self._route(order.model).send(order.wire)
+            response = await self._route(order.model).send(order.wire)
+            received = await response.read()  # what came, be it a second answer that is filed as a duplicate
         except LlmbatchError:
             raise
         except Exception as error:  # noqa: BLE001 - every exception has a verdict in the policy
@@ -43,7 +44,7 @@ class Sender:
         finally:
             current_exchange.reset(exchange_token)
             current_case.reset(case_token)
-        return _judged(order, exchange)
+        return replace(_judged(order, exchange), received=received)
 
     def _route(self, model: ResolvedModel) -> Route:
         known = self._routes.get(id(model))

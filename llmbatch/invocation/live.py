@@ -19,6 +19,8 @@ from llmbatch.engine.attempt import Attempts
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.live import LiveEngine, refuse
 from llmbatch.engine.sending import Sender
+from llmbatch.invocation.paying import tell_counters
+from llmbatch.money.spending import Spending
 from llmbatch.policy import Verdict
 from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
@@ -41,9 +43,11 @@ class Live:
         halt: Halt,
         *,
         counters: Counters,
+        spending: Spending,
         note: Callable[[str], None],
         log: Log,
     ) -> None:
+        self._spending = spending
         self._note = note
         self._log = log
         self._counters = counters
@@ -56,7 +60,9 @@ class Live:
         )
         limited = {name: endpoint.rpm for name, endpoint in config.endpoints.items() if endpoint.rpm}
         self._pacers = {name: Pacer(rpm, sleep=halt.sleep) for name, rpm in limited.items()}
-        attempts = Attempts(store, Sender(store, self._transport), self._gate, halt, self._health, self._pacers)
+        attempts = Attempts(
+            store, Sender(store, self._transport), spending, self._gate, halt, self._health, self._pacers
+        )
         self.engine = LiveEngine(attempts, self._retry, self._health)
 
     def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
@@ -80,6 +86,7 @@ class Live:
 
     def _goes_on(self, attempted: Attempted[Any]) -> None:
         self._counters.waiting = ""
+        tell_counters(self._spending.bill, self._counters)
 
     def _waits(self, verdict: Verdict, seconds: float) -> None:
         self._counters.waiting = f"waiting {seconds:.0f} s: {verdict.kind}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmbatch.cassette.store import Store
 from llmbatch.config import Config, ResolvedModel
 from llmbatch.engine.protocol import Order, Outcome
+from llmbatch.money.spending import Spending
 from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.stop import Stop
@@ -29,11 +30,12 @@ class LiveSide:
         stop: Stop,
         *,
         counters: Counters,
+        spending: Spending,
         note: Callable[[str], None],
         log: Log,
     ) -> None:
         self._arguments: tuple[Any, ...] = (config, concurrency, store, stop)
-        self._options: dict[str, Any] = {"counters": counters, "note": note, "log": log}
+        self._options: dict[str, Any] = {"counters": counters, "spending": spending, "note": note, "log": log}
         self._live: Live | None = None
 
     async def obtain(self, order: Order) -> Outcome:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 from llmbatch.config import Durability
 from llmbatch.errors import UsageError
+from llmbatch.money.words import usd_of
 
 RecordMode = Literal["none", "once", "new_episodes", "all"]
 Format = Literal["parquet", "csv", "jsonl"]
@@ -33,6 +34,7 @@ class RunOptions(TypedDict, total=False):
     repeat: int
     concurrency: int
     window: int
+    budget_usd: float
     results: str | Path
     formats: Sequence[Format]
     strict: bool
@@ -61,6 +63,7 @@ class Settings:
     repeat: int | None = None
     concurrency: int | None = None
     window: int | None = None
+    budget_usd: float | None = None
     results: Path | None = None
     formats: tuple[Format, ...] = ("parquet",)
     strict: bool = False
@@ -87,6 +90,8 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         value = given.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise UsageError(f"{name} is {value!r}", fix=f"give {name} a whole number of 1 or more")
+    if "budget_usd" in given:
+        given["budget_usd"] = usd_of(given["budget_usd"])
     _check_choice("record_mode", given.get("record_mode"), MODES)
     if "expect_digest" in given:
         given["expect_digest"] = content_digest_of(given["expect_digest"])

@@ -48,6 +48,11 @@ class Prepared:
         return self.settings.concurrency or self.config.concurrency
 
     @property
+    def budget_usd(self) -> float | None:
+        """The most that the run may spend; None without a limit."""
+        return self.settings.budget_usd or self.config.budget_usd
+
+    @property
     def window(self) -> int:
         """How many cases may be in flight."""
         return self.settings.window or self.concurrency * CASES_PER_SLOT

@@ -19,10 +19,12 @@ from llmbatch.invocation.logged import logged
 from llmbatch.invocation.missing import missing_answers
 from llmbatch.invocation.models import Models
 from llmbatch.invocation.opening import check_digest, make_results_folder, make_store
+from llmbatch.invocation.paying import make_spending, open_book, tell_counters
 from llmbatch.invocation.prepared import Prepared
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.tables import Tables, write_tables
 from llmbatch.invocation.work import Work
+from llmbatch.money.purse import Purse
 from llmbatch.plan import Plan
 from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.counters import Counters
@@ -46,8 +48,11 @@ class Display(Protocol):
         ...
 
 
-async def execute(prepared: Prepared, counters: Counters, display: Display) -> Run:
-    """Open, rehearse, run, write. Raises LlmbatchError for what stops a run before its first case."""
+async def execute(prepared: Prepared, counters: Counters, display: Display, *, purse: Purse | None = None) -> Run:
+    """Open, rehearse, run, write. Raises LlmbatchError for what stops a run before its first case.
+
+    `purse` is what several runs pay from; without it the run has its own, with the budget that it is given.
+    """
     experiment, settings, plan = prepared.experiment, prepared.settings, prepared.plan
     total = plan.count()
     with ExitStack() as stack:
@@ -67,6 +72,8 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         offline = prepared.mode.mode == "none"
         models = Models(prepared.config, store.recorded_base_url, store.recorded_model_name, offline=offline)
         asked = models.of_plan(plan)
+        purse = purse or Purse(prepared.budget_usd)
+        book = open_book(purse, store, asked.values())
         path = make_results_folder(prepared.results, datetime.now(UTC))
         run_log, ending = stack.enter_context(logged(prepared, path, total, counters, store.scrub_text))
 
@@ -78,11 +85,22 @@ async def execute(prepared: Prepared, counters: Counters, display: Display) -> R
         spool = stack.enter_context(
             Spool(path, declared=_declared(plan), scrub=store.scrub_bytes if prepared.secrets else None)
         )
-        live = LiveSide(prepared.config, prepared.concurrency, store, stop, counters=counters, note=note, log=run_log)
+        spending = make_spending(book, purse, store, models=asked.values(), stop=stop, log=run_log)
+        live = LiveSide(
+            prepared.config,
+            prepared.concurrency,
+            store,
+            stop,
+            counters=counters,
+            spending=spending,
+            note=note,
+            log=run_log,
+        )
         work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
         stack.enter_context(intercepted(store, prepared.config.allow_hosts, stop, note))
         stack.callback(display.stop)
         await work.run(lambda: display.start(total, experiment.name, experiment.path.name))
+        tell_counters(spending.bill, counters)
         display.stop()
         tables = write_tables(spool, path, plan, settings.formats)
         if spool.schema.mixed:

@@ -23,9 +23,12 @@ from llmbatch.invocation.intercepting import intercepted
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
 from llmbatch.invocation.opening import make_store
+from llmbatch.invocation.paying import make_spending
 from llmbatch.invocation.prepared import Prepared
 from llmbatch.invocation.steps import Display
 from llmbatch.invocation.work import TASK_THREADS
+from llmbatch.money.book import PriceBook
+from llmbatch.money.purse import Purse
 from llmbatch.plan import Case
 from llmbatch.prompt import Prompts
 from llmbatch.runlog import NoLog
@@ -85,9 +88,19 @@ async def watched_replay(
         stack.enter_context(store)
         store.listener = listener
         models = Models(config, store.recorded_base_url, store.recorded_model_name, offline=True)
-        models.of_plan(plan)
+        asked = models.of_plan(plan)
         stop = Stop()
-        live = LiveSide(config, prepared.concurrency, store, stop, counters=counters, note=display.note, log=NoLog())
+        spending = make_spending(PriceBook(), Purse(), store, models=asked.values(), stop=stop, log=NoLog())
+        live = LiveSide(
+            config,
+            prepared.concurrency,
+            store,
+            stop,
+            counters=counters,
+            spending=spending,
+            note=display.note,
+            log=NoLog(),
+        )
         asker = Asker(store, Prompts(plan.experiment.base_folders), models.resolve)
         clients = Clients(live.build_client)
         executor = ThreadPoolExecutor(prepared.window, thread_name_prefix=TASK_THREADS)

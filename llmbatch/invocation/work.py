@@ -155,10 +155,6 @@ class Work:
             counters.failed += ran
             self.without_answer += not failure.kind.is_result
             tally.unrecorded += failure.kind is FailureKind.NOT_RECORDED
-        if done.paid:
-            counters.tokens_in += done.row["llmbatch_tokens_in"] or 0
-            counters.tokens_out += done.row["llmbatch_tokens_out"] or 0
-            counters.cost_usd += done.row["llmbatch_cost_usd"] or 0.0
 
     def _add_rows_not_run(self, runner: CaseRunner) -> None:
         if len(self.spool) == self.plan.count():

@@ -24,6 +24,9 @@ from llmbatch.engine.health import Health
 from llmbatch.engine.live import LiveEngine
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.engine.sending import Sender
+from llmbatch.money.book import PriceBook
+from llmbatch.money.purse import Purse
+from llmbatch.money.spending import Spending
 from llmbatch.runner.stop import Stop
 from tests.support.fault_server import FaultServer
 
@@ -51,7 +54,8 @@ async def engine(store: Store) -> AsyncIterator[LiveEngine]:
     stop = Stop()
     health = Health(stop)
     async with Transport() as transport:
-        attempts = Attempts(store, Sender(store, transport), Gate(8), stop, health)
+        spending = Spending(PriceBook(), Purse(), record_prices=store.use_prices, on_end=stop.by_error)
+        attempts = Attempts(store, Sender(store, transport), spending, Gate(8), stop, health)
         engine = LiveEngine(attempts, RetrySettings(backoff_seconds=0), health)
         yield engine
         await engine.close()

@@ -42,9 +42,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _spent(reply: Reply, prices: Mapping[str, Any] | None) -> Spent | None:
-    from llmbatch.asking.cost import cost_usd  # noqa: PLC0415 - as above
     from llmbatch.cassette.upkeep.looking.statistics import Spent  # noqa: PLC0415 - as above
     from llmbatch.config import ModelSettings  # noqa: PLC0415 - as above
+    from llmbatch.money.cost import cost_usd  # noqa: PLC0415 - as above
     from llmbatch.parse.completion import usage_of  # noqa: PLC0415 - as above
 
     usage = usage_of(reply.body)

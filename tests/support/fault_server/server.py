@@ -96,6 +96,7 @@ class Server:
         if path == "/v1/responses":
             return whole(request, orjson.dumps(response(body, text, dice, key)))
         document = completion(body, text, dice, f"chatcmpl-{key[:20]}-{draw}", name)
+        self.truth.use(document.get("usage") or {"prompt_tokens": 0, "completion_tokens": 0})
         if body.get("stream"):
             return web.Response(body=events(document, name), content_type="text/event-stream")
         headers = {name: value for each in lasting(faults, "with") for name, value in headers_of(each.options).items()}

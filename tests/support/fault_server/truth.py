@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -28,11 +29,13 @@ class Truth:
     """Counters. `answered` are the billed calls: the model did the work, whatever became of the answer on its way.
 
     `attempts` and `per_key` are calls and billed calls by the digest of path and canonical body, `labels` calls and
-    billed calls by label.
+    billed calls by label. `tokens_in` and `tokens_out` are what was billed of chat completions.
     """
 
     calls: int = 0
     answered: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
     in_flight: int = 0
     max_in_flight: int = 0
     per_key: Counter[str] = field(default_factory=Counter)
@@ -64,6 +67,11 @@ class Truth:
         self.per_key[key] += 1
         self.labels.setdefault(label, [0, 0])[1] += 1
         return self.per_key[key] - 1
+
+    def use(self, usage: Mapping[str, int]) -> None:
+        """Count the tokens of an answer."""
+        self.tokens_in += usage["prompt_tokens"]
+        self.tokens_out += usage["completion_tokens"]
 
     def as_json(self) -> bytes:
         shown = {name: value for name, value in vars(self).items() if name not in {"second", "minute"}}

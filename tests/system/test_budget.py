@@ -1,0 +1,122 @@
+"""A budget holds over the real command line, whatever the service does; what is known of the costs is said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.support.fault_server import FaultServer
+from tests.support.project import Project, commits
+from tests.system.test_faults import ONE_MODEL
+
+pytestmark = pytest.mark.system
+
+PRICE_IN, PRICE_OUT = 1000.0, 2000.0
+PRICED = f"models.model-a = {{ usd_per_million_in = {PRICE_IN}, usd_per_million_out = {PRICE_OUT} }}\n"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[FaultServer]:
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: FaultServer) -> FaultServer:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def project(tmp_path: Path, server: FaultServer) -> Project:
+    project = Project(tmp_path, server.base_url)
+    project.write_experiment(ONE_MODEL)
+    add_settings(project, PRICED)
+    return project
+
+
+def add_settings(project: Project, text: str) -> None:
+    """Add lines to the endpoint's table."""
+    path = project.root / "llmbatch.toml"
+    path.write_text(path.read_text() + text, encoding="utf-8")
+
+
+def billed_usd(server: FaultServer) -> float:
+    """Return what the service's bill says."""
+    truth = server.truth()
+    return float((truth["tokens_in"] * PRICE_IN + truth["tokens_out"] * PRICE_OUT) / 1e6)
+
+
+def amount(text: str, words: str) -> float:
+    """Return the dollars that stand before or behind some words."""
+    match = re.search(words.replace("$", r"\$([\d.,]+)"), text)
+    assert match, text
+    return float(match[1].replace(",", ""))
+
+
+def test_what_is_spent_stays_within_the_budget_and_the_next_run_goes_on(project: Project, server: FaultServer) -> None:
+    """Retries and answers that were lost on their way count; nothing is paid for twice."""
+    faults = ("", "[[500 x1]]", "[[broken x1]]", "[[cut x1]]", *[""] * 10)
+    samples = commits(120)
+    for index, sample in enumerate(samples):
+        sample["message"] += faults[index % len(faults)]
+    project.write_samples(samples)
+
+    first = project.exp("--budget", "12usd", "--concurrency", "16")
+    bill, answers = billed_usd(server), server.truth()["answered"]
+    rows = project.rows()
+    done = rows.filter(pl.col("llmbatch_status") == "ok").height
+
+    assert 1 == first.code, first.err
+    assert "BudgetReached" in first.err
+    assert bill <= 12 + amount(first.err, r"at most $ above the budget")
+    assert bill >= 1, "the budget is of some use"
+    assert "not_run" in set(rows["llmbatch_status"])
+    second = project.exp("--budget", "$500")
+    again = server.truth()["answered"] - answers
+    assert 0 == second.code, second.err
+    broken = sum("broken" in sample["message"] or "cut" in sample["message"] for sample in samples)
+    assert 120 - done <= again <= 120 - done + broken
+    third = project.exp()
+    assert (0, answers + again) == (third.code, server.truth()["answered"])
+
+
+def test_a_budget_below_one_call_sends_nothing(project: Project, server: FaultServer) -> None:
+    """The error names what a call may cost."""
+    project.write_samples(commits(3))
+
+    done = project.exp("--budget", "0.001")
+
+    assert 4 == done.code
+    assert "does not pay for one call of service/model-a: it may cost $" in done.err
+    assert 0 == server.truth()["calls"]
+
+
+def test_a_budget_without_a_price_sends_nothing(project: Project, server: FaultServer) -> None:
+    """A machine of one's own costs nothing; another one does, and nobody knows what."""
+    project.write_samples(commits(2))
+    project.configure("")
+    free = project.exp("--budget", "1")
+    project.base_url = "http://llm.example.org/v1"
+    project.configure("budget_usd = 1.0")
+    unknown = project.exp("--cassette", "cassettes/other")
+
+    assert 0 == free.code, free.err
+    assert project.rows()["llmbatch_cost_usd"].to_list() == [None, None]
+    assert 4 == unknown.code
+    assert "no price of service/model-a is known" in unknown.err
+    assert "usd_per_million_in" in unknown.err
+    assert 2 == server.truth()["calls"]
+
+
+@pytest.mark.parametrize("text", ["five", "0", "-1"])
+def test_what_is_no_budget_is_a_usage_error(project: Project, text: str) -> None:
+    """Before anything is opened."""
+    done = project.exp(f"--budget={text}")
+
+    assert 4 == done.code
+    assert f"the budget is '{text}'" in done.err
