@@ -51,7 +51,7 @@ class Finished:
 class Project:
     """A folder with everything `llmbatch exp` needs. `environ` is all the process sees beside PATH.
 
-    `settings` are the first lines of the configuration, before its tables.
+    `settings` are the first lines of the configuration, before its tables; `service` are more lines of the endpoint's.
     """
 
     root: Path
@@ -59,6 +59,7 @@ class Project:
     key: str | None = None
     environ: dict[str, str] = field(default_factory=dict)
     settings: str = ""
+    service: str = ""
 
     def __post_init__(self) -> None:
         for folder in ("experiments/data", "prompts"):
@@ -73,6 +74,7 @@ class Project:
         """Write the configuration anew, with these lines before its tables."""
         key_env = f'key_env = "{KEY_VARIABLE}"\n' if self.key is not None else ""
         text = f'{settings}\n[endpoints.service]\nbase_url = "{self.base_url}"\nstructured = "json_schema"\n{key_env}'
+        text += self.service
         (self.root / "llmbatch.toml").write_text(text, encoding="utf-8")
 
     @property

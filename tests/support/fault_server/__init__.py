@@ -10,7 +10,7 @@ A user message scripts its own faults, in the order written; then the answer com
     [[429 retry-after=0]]  name=value before the count are response headers (now+5 and now-5 are HTTP dates);
                            code=... is the error's code
     quota, moderation, context      429, 403 and 400 with the wording of a service
-    html, plain, nothttp            a web page, a 200 of plain text, bytes that are no HTTP
+    html, plain, words, nothttp     a web page, a 200 and a 400 of plain text, bytes that are no HTTP
     broken, cut, rst, excess        half a JSON body, half the bytes, a reset, more bytes than were promised
     hang, bomb                      silence, a body that unpacks to more than anybody should read
     error, empty, nan               an error object inside a 200 (code=502), no choices, NaN in the JSON

@@ -45,6 +45,11 @@ class FaultServer:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._process is not None
+
+    @property
     def base_url(self) -> str:
         return f"{self.url}/v1"
 

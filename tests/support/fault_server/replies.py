@@ -32,6 +32,8 @@ def refusal(name: str, options: Mapping[str, str]) -> web.Response | None:
         return web.Response(body=_HTML, content_type="text/html")
     if name == "plain":
         return web.Response(text="It works!")
+    if name == "words":
+        return web.Response(status=400, text="The engine says no.")
     return None
 
 
