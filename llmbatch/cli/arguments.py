@@ -95,6 +95,7 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     record.add_argument("--record-mode", choices=MODES, help="as in vcrpy (default new_episodes; none when CI is set)")
     record.add_argument("--offline", action="store_true", help="replay only: mode none, and no connection is made")
     record.add_argument("--retry-errors", action="store_true", help="ask recorded refusals of the service again, too")
+    record.add_argument("--allow-unstable", action="store_true", help="go on although a prompt changes by itself")
     record.add_argument("--cassette", metavar="DIR", help="another folder than cassettes/<experiment>")
     record.add_argument("--expect-digest", metavar="SHA", help="stop unless this is the cassette's content digest")
     record.add_argument(

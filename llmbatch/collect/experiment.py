@@ -35,7 +35,8 @@ class Experiment:
     """What one file declares, in the order of its lines.
 
     `name` is the path below `experiments/` without suffix, folders kept, with `/` on every system: the
-    cassette is `cassettes/<name>/`. `root` is the project's folder. `path` is absolute.
+    cassette is `cassettes/<name>/`. `root` is the project's folder. `path` is absolute. `is_file` False: it is a task
+    that a program or a notebook had at hand, and the path is only where things are looked up.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Experiment:
     root: Path
     tasks: tuple[CollectedTask, ...]
     tables: tuple[TableDefinition, ...]
+    is_file: bool = True
 
     @property
     def base_folders(self) -> tuple[Path, Path]:
@@ -83,7 +85,7 @@ def experiment_of_task(task: Task[..., Any]) -> Experiment:
     path = Path(task.declaration.file)
     path = path if path.is_file() else Path.cwd() / f"{task.name}.py"
     checked = CollectedTask(task, inspect_task(task))
-    return Experiment(path, task.name, find_root(path), (checked,), ())
+    return Experiment(path, task.name, find_root(path), (checked,), (), is_file=False)
 
 
 def find_root(path: Path) -> Path:

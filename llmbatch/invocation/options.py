@@ -42,6 +42,7 @@ class RunOptions(TypedDict, total=False):
     marks: str
     last_failed: bool
     retry_errors: bool
+    allow_unstable: bool
     progress: bool
 
 
@@ -71,6 +72,7 @@ class Settings:
     marks: str | None = None
     last_failed: bool = False
     retry_errors: bool = False
+    allow_unstable: bool = False
     progress: bool = False
 
 

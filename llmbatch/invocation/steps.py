@@ -22,6 +22,7 @@ from llmbatch.invocation.opening import check_digest, make_results_folder, make_
 from llmbatch.invocation.paying import make_spending, open_book, tell_counters
 from llmbatch.invocation.prepared import Prepared
 from llmbatch.invocation.result import Run
+from llmbatch.invocation.second_look import SecondLook
 from llmbatch.invocation.tables import Tables, write_tables
 from llmbatch.invocation.work import Work
 from llmbatch.money.purse import Purse
@@ -97,6 +98,8 @@ async def execute(prepared: Prepared, counters: Counters, display: Display, *, p
             log=run_log,
         )
         work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
+        if store.can_record and not settings.allow_unstable:
+            work.second_look = SecondLook(prepared, total, stop, run_log, note)
         stack.enter_context(intercepted(store, prepared.config.allow_hosts, stop, note))
         stack.callback(display.stop)
         await work.run(lambda: display.start(total, experiment.name, experiment.path.name))

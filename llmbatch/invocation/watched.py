@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from llmbatch.asking.asker import Asker
@@ -75,10 +76,11 @@ async def watched_replay(
     counters: Counters,
     *,
     wanted: Callable[[Case], bool] = lambda case: True,
+    most: int | None = None,
 ) -> Watched:
-    """Replay the cases that are `wanted` and tell the listener of every call. Raises what would end a run.
+    """Replay the cases that are `wanted`, or the first `most` of them, and tell the listener of every call.
 
-    The mode is `none` whatever `prepared` says.
+    Raises what would end a run. The mode is `none` whatever `prepared` says.
     """
     plan, config = prepared.plan, prepared.config
     watched = Watched()
@@ -115,7 +117,7 @@ async def watched_replay(
             counters.failed += done.failure is not None
 
         try:
-            cases = (case for case in plan if wanted(case))
+            cases = islice((case for case in plan if wanted(case)), most)
             await run_window(cases, work, window=prepared.window, may_start=lambda: not stop.requested)
         finally:
             await clients.close()

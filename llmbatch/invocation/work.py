@@ -17,6 +17,7 @@ from llmbatch.invocation.asking_again import AskingAgain
 from llmbatch.invocation.interrupt import DRAIN_SECONDS, interruptible
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
+from llmbatch.invocation.second_look import SecondLook
 from llmbatch.plan import Case, Plan, PlannedTask
 from llmbatch.prompt import Prompts
 from llmbatch.runlog import Log, write_exception
@@ -55,6 +56,7 @@ class Work:
     counters: Counters
     stop: Stop
     note: Callable[[str], None]
+    second_look: SecondLook | None = None
     without_answer: int = 0
     _tallies: dict[tuple[PlannedTask, str], _Tally] = field(default_factory=dict)
     first_error: AuthorError | None = None
@@ -89,9 +91,11 @@ class Work:
         return AskingAgain(self.live, self.store) if isinstance(self.store, RetryingStore) else self.live
 
     async def _run_cases(self, runner: CaseRunner) -> None:
-        counters, store = self.counters, self.store
+        counters, store, second_look = self.counters, self.store, self.second_look
 
         async def work(case: Case) -> None:
+            if second_look is not None and second_look.is_holding:
+                await second_look.wait()
             counters.in_flight += 1
             try:
                 done = await runner.run(case)
@@ -117,6 +121,8 @@ class Work:
             self._end(error)
         except asyncio.CancelledError:
             self.cancelled = self.cancelled or not self.stop.requested
+        if second_look is not None:
+            await second_look.close()
         self._add_rows_not_run(runner)
         if self.store.record_mode == "all" and not self.stop.requested:
             self.store.complete_generation()
@@ -155,6 +161,10 @@ class Work:
             counters.failed += ran
             self.without_answer += not failure.kind.is_result
             tally.unrecorded += failure.kind is FailureKind.NOT_RECORDED
+        if self.second_look is not None:
+            self.second_look.finished()
+            if done.paid:
+                self.second_look.paid(case, failure)
 
     def _add_rows_not_run(self, runner: CaseRunner) -> None:
         if len(self.spool) == self.plan.count():
