@@ -81,7 +81,8 @@ class Scrubber:
 
     def text(self, text: str) -> str:
         """Return the text with each known secret replaced, in a form that UTF-8 can hold."""
-        text = encodable(text)
+        if not text.isascii():
+            text = encodable(text)
         for form in self._forms:
             if form in text:
                 text = text.replace(form, REPLACEMENT)
@@ -119,10 +120,18 @@ class Scrubber:
 
     def response_headers(self, headers: RawHeaders) -> dict[str, tuple[str, ...]]:
         """Return the headers that are allowed in a recording, in the order received."""
-        return {
-            name: tuple(self.url(value) if name == "location" else self.text(value) for value in values)
-            for name, values in _lowered(headers, _is_response_header)
-        }
+        kept: dict[str, tuple[str, ...]] = {}
+        for raw_name, raw in headers.items():
+            name = _response_header(raw_name)
+            if name is None:
+                continue
+            clean = self._location if name == "location" else self.text
+            values = tuple([clean(value) for value in ((raw,) if isinstance(raw, str) else raw)])
+            kept[name] = kept[name] + values if name in kept else values
+        return kept
+
+    def _location(self, value: str) -> str:
+        return self.url(encodable(value))
 
     def holds_secret(self, line: bytes) -> bool:
         """Whether a known secret, in any of its forms, is in these bytes."""
@@ -208,8 +217,11 @@ def _is_secret_parameter(field: str) -> bool:
     return unquote_plus(field.partition("=")[0]).strip().lower() in _SECRET_PARAMETERS
 
 
-def _is_response_header(name: str) -> bool:
-    return name in _RESPONSE_HEADERS or name.startswith(_RESPONSE_PREFIX)
+@lru_cache(maxsize=1024)
+def _response_header(raw_name: str) -> str | None:
+    """Return the name under which a header of a response is kept; None for one that is not."""
+    name = raw_name.lower()
+    return name if name in _RESPONSE_HEADERS or name.startswith(_RESPONSE_PREFIX) else None
 
 
 def _lowered(headers: RawHeaders, wanted: Callable[[str], bool]) -> Iterable[tuple[str, tuple[str, ...]]]:

@@ -12,6 +12,8 @@ from llmbatch.cassette.scrub import Scrubber
 DUPLICATE = (FailureKind.DUPLICATE.value, "a second answer to a call that has one")
 """Kind and message of an answer that does not win: kept among the failures with its whole body, for the cost."""
 
+_ENCODING = "content-encoding"
+
 FAILURE_BODY_CAP = 16 * 1024
 """Bytes kept of a failed attempt's body."""
 
@@ -23,7 +25,7 @@ def stored_reply(scrubber: Scrubber, reply: Reply, *, cap: int) -> Reply:
     """
     body, headers = reply.body, scrubber.response_headers(reply.headers)
     encodings = ", ".join(
-        value for name, values in reply.headers.items() if name.lower() == "content-encoding" for value in values
+        [value for name in reply.headers if name.lower() == _ENCODING for value in reply.headers[name]]
     )
     if encodings:
         body, left, _ = decoded_body(body, encodings, cap=cap)
