@@ -5,7 +5,6 @@ Knows no prompt and no task. Importing it imports aiohttp and tenacity, so a run
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +16,7 @@ from llmbatch.client.retry import RetrySettings, with_retries
 from llmbatch.client.transport import LIBRARY
 from llmbatch.config import ResolvedModel
 from llmbatch.engine.attempt import NOT_SENT, Attempts
+from llmbatch.engine.flights import Flights
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.errors import AnswerError, NoAnswerRecorded
@@ -29,12 +29,13 @@ class LiveEngine:
     attempts: Attempts
     retry: RetrySettings
     health: Health
-    _flights: dict[bytes, asyncio.Task[Outcome]] = field(default_factory=dict)
+    _flights: Flights = field(init=False)
     _failed: dict[bytes, Failure] = field(default_factory=dict)
     _retries: dict[int, tuple[ResolvedModel, RetrySettings]] = field(default_factory=dict)
     _canary: Canary = field(init=False)
 
     def __post_init__(self) -> None:
+        self._flights = Flights(self._make)
         transport = self.attempts.sender.transport
 
         def send(url: str) -> Awaitable[object]:
@@ -48,46 +49,17 @@ class LiveEngine:
         Raises InternalError when the transport is not intercepted, which a canary tells before the first call; and
         when a reply did not pass the recorder all the same: it would not be on disk.
         """
-        key, case = order.call.key, order.case
-        failed = self._failed.get(key)
+        failed = self._failed.get(order.call.key)
         if failed is not None:
             return failed
-        flight = self._flights.get(key)
-        own = flight is None
-        if flight is None:
-            flight = self._begin(order)
-        case.pending.add(flight)
-        flight.add_done_callback(case.pending.discard)
-        try:
-            # shielded: what is sent is paid for, so a task of the author's that gives up waiting does not take the
-            # answer down with it, nor away from the others who wait for it
-            outcome = await asyncio.shield(flight)
-        except asyncio.CancelledError:
-            case.abandoned = True
-            raise
+        outcome, own = await self._flights.join(order)
         if not own and isinstance(outcome, Reply):  # the recorder has noted one's own
-            case.note(outcome, paid=False)
+            order.case.note(outcome, paid=False)
         return outcome
 
     async def close(self) -> None:
         """End what is still on its way, at once."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
-
-    def _begin(self, order: Order) -> asyncio.Task[Outcome]:
-        """Start the one task in which an order, and all orders that equal it meanwhile, is obtained."""
-        key = order.call.key
-        flight = self._flights[key] = asyncio.get_running_loop().create_task(self._make(order))
-
-        def landed(flight: asyncio.Future[Outcome]) -> None:
-            del self._flights[key]
-            if not flight.cancelled():
-                flight.exception()  # nobody may wait for it any more: whoever runs the case looks at it
-
-        flight.add_done_callback(landed)
-        return flight
+        await self._flights.cancel()
 
     async def _make(self, order: Order) -> Outcome:
         await self._canary.prove()

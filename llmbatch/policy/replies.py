@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import orjson
+
 from llmbatch.call.failure import FailureKind as Kind
 from llmbatch.call.values import Reply
 from llmbatch.policy.bodies import Facts
@@ -154,6 +156,8 @@ def verdict_of_reply(reply: Reply, *, url: str) -> Verdict:
     An error object inside a 2xx is judged as the status it stands for, but is never final: the service did
     not refuse the request, it failed at it. Foreign replies never stop the run.
     """
+    if is_plainly_good(reply, url):
+        return _GOOD
     facts = Facts(reply, model_api=is_model_api(url))
     rules = _REPLY_RULES
     if path_of(url).endswith("/completions"):  # chat completions too
@@ -169,3 +173,32 @@ def verdict_of_reply(reply: Reply, *, url: str) -> Verdict:
     if (reply.header("x-should-retry") or "").strip().lower() == "false":
         verdict = verdict._replace(retry="no")
     return verdict
+
+
+def is_plainly_good(reply: Reply, url: str) -> bool:
+    """Whether a reply is what most are: a chat completion that no rule applies to. False says nothing.
+
+    The rules take ten times as long to say so.
+    """
+    if reply.status != 200 or reply.body[:1] != b"{" or not path_of(url).endswith("/chat/completions"):
+        return False
+    if reply.header("content-type") not in _PLAIN_TYPES:
+        return False
+    try:
+        document = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        return False
+    choices = document.get("choices")
+    if type(choices) is not list or not choices or type(choices[0]) is not dict:
+        return False
+    return (
+        document.get("object") == "chat.completion"
+        and document.keys().isdisjoint(_OF_ERRORS)
+        and "error" not in choices[0]
+        and choices[0].get("finish_reason") != "error"
+    )
+
+
+_PLAIN_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
+_OF_ERRORS = frozenset({"error", "type", "response"})
+"""Members of a document that an error may be in."""

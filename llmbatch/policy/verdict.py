@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ def is_model_api(url: str) -> bool:
     return path_of(url).endswith(MODEL_PATHS)
 
 
+@lru_cache(maxsize=256)
 def path_of(url: str) -> str:
     """Return a URL's path without slashes at its end; nothing for a text that is no URL, as a file may hold one."""
     try:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from llmbatch.call.failure import FailureKind as Kind
 from llmbatch.call.values import Reply
 from llmbatch.policy import Verdict, is_model_api, verdict_of_reply
+from llmbatch.policy.bodies import Facts
+from llmbatch.policy.replies import _REPLY_RULES, _SHAPE_RULES, is_plainly_good
 
 CHAT = "https://api.example.com/v1/chat/completions"
 FOREIGN = "https://api.example.com/repos/x"
@@ -275,3 +277,42 @@ def test_no_body_of_any_kind_raises(status: int, body: bytes) -> None:
     assert (verdict.kind is None) == (verdict.message == "")
     assert not (verdict.final and verdict.retry != "no")
     assert not (verdict.final and verdict.stop)
+
+
+_ERRORS = st.sampled_from([None, "busy", {"message": "no", "code": 429}, {}, "", "error"])
+_CHOICES: st.SearchStrategy[Any] = st.lists(
+    st.fixed_dictionaries(
+        {"message": st.just({"content": "yes"})},
+        optional={"error": _ERRORS, "finish_reason": st.sampled_from(["stop", "error", None, 1])},
+    )
+    | st.sampled_from([None, "yes", {}, []]),
+    max_size=2,
+)
+_COMPLETIONS = st.fixed_dictionaries(
+    {"object": st.sampled_from(["chat.completion"] * 4 + ["error", None])},
+    optional={
+        "choices": _CHOICES | _ERRORS,
+        "error": _ERRORS,
+        "type": st.sampled_from(["error", "x"]),
+        "response": st.fixed_dictionaries({}, optional={"error": _ERRORS}),
+    },
+)
+_TYPES = st.sampled_from(["application/json", "application/json; charset=utf-8", "text/html", "text/event-stream", ""])
+_URLS = st.sampled_from([CHAT, FOREIGN, "https://h/v1/embeddings"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([200, 200, 201, 429]), _COMPLETIONS, _TYPES, st.sampled_from([b"", b" ", b"data:"]), _URLS)
+def test_what_is_plainly_good_is_what_no_rule_applies_to(
+    status: int, document: dict[str, Any], content_type: str, before: bytes, url: str
+) -> None:
+    """The short way for most replies says nothing that the table would not."""
+    came = reply(status, before + json.dumps(document).encode(), content_type)
+    facts = Facts(came, model_api=is_model_api(url))
+
+    assert not is_plainly_good(came, url) or not any(rule.applies(facts) for rule in _REPLY_RULES + _SHAPE_RULES)
+
+
+def test_a_usual_answer_is_plainly_good() -> None:
+    """Else the short way would be none."""
+    assert is_plainly_good(reply(200, {"object": "chat.completion", **GOOD}), CHAT)
