@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import httpx2
 import openai
 
+from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.recording.canary import CANARY_HOST, Canary
 from llmbatch.client.gate import Gate
@@ -24,6 +25,8 @@ from llmbatch.client.proxy import proxy_of
 from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
 from llmbatch.config import ResolvedModel, Timeouts
 from llmbatch.errors import InternalError
+from llmbatch.money.tab import Tab
+from llmbatch.policy import Verdict
 from llmbatch.policy.timeouts import NoConnectionInTime, NotInTime
 
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=1000)  # the gate is the limit
@@ -53,14 +56,15 @@ def build_client(
     pacer: Pacer | None = None,
     *,
     passage: Line | None = None,
+    tab: Tab | None = None,
     before_send: Callable[[], None] = lambda: None,
     on_unintercepted: Callable[[InternalError], None] | None = None,
 ) -> openai.AsyncOpenAI:
     """Return an SDK client for the model's endpoint whose attempts pass the gate and follow our policy.
 
     Organisation and project of the environment are not sent. The caller closes it. Without a key the client
-    has a placeholder, so that a replay needs none. Attempts go through `passage`; `before_send` raises
-    where nothing further may be sent.
+    has a placeholder, so that a replay needs none. Attempts are paid from `tab` and go through `passage`; `before_send`
+    raises where nothing further may be sent.
 
     With `on_unintercepted`, the client proves by a canary before its first request that a recorder sees what it
     sends; where none does, that is told the error, and every call raises it.
@@ -72,6 +76,7 @@ def build_client(
         pacer or Pacer(),
         before_send,
         passage=passage,
+        tab=tab,
         timeouts=endpoint.timeouts,
         proxy=proxy_of(endpoint.base_url),
     )
@@ -92,11 +97,20 @@ def build_client(
 
 @dataclass
 class _Slot:
-    """Whether this attempt has its turn at the service, and whether it has passed the gate."""
+    """Whether this attempt has its turn at the service, whether it has passed the gate, and whether it was sent.
 
+    `reserved_usd` is what is reserved for it, None where nothing is.
+    """
+
+    body: bytes
     entered: bool = False
     taken: bool = False
+    sent: bool = False
+    reserved_usd: float | None = None
 
+
+_BROKEN_OFF: Attempted[Any] = Attempted(Verdict(kind=FailureKind.TIMEOUT))
+"""What a cancelled attempt counts as: it may have been billed."""
 
 _slot: ContextVar[_Slot] = ContextVar("llmbatch_slot")
 
@@ -112,14 +126,16 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
         before_send: Callable[[], None],
         *,
         passage: Line | None = None,
+        tab: Tab | None = None,
         timeouts: Timeouts,
         proxy: str | None = None,
     ) -> None:
         super().__init__(limits=_LIMITS, trust_env=True, proxy=proxy)
         self._gate = gate
         self._passage = passage
+        self._tab = tab
         self._settings = settings
-        self._pool: Any = _GatedPool(self._pool, gate, pacer, before_send, passage=passage, timeouts=timeouts)
+        self._pool: Any = _GatedPool(self._pool, gate, pacer, before_send, passage=passage, tab=tab, timeouts=timeouts)
 
     def prove_by_canary(self, name: str, on_failure: Callable[[InternalError], None]) -> None:
         """Send a canary through this transport before its first request."""
@@ -134,12 +150,18 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
 
         async def attempt(number: int) -> Attempted[httpx2.Response]:
             request.stream = httpx2.ByteStream(body)
+            slot = _Slot(body)
+            attempted, received = _BROKEN_OFF, None
             try:
-                response, content = await self._attempt(request)
+                response, content = await self._attempt(request, slot)
                 reply = _as_reply(response, content)
+                received = reply.body
+                attempted = attempted_reply(reply, url=str(request.url), value=_whole(response, content))
             except Exception as error:  # noqa: BLE001  every error has a verdict, and the last is raised again
-                return attempted_error(error)
-            return attempted_reply(reply, url=str(request.url), value=_whole(response, content))
+                attempted = attempted_error(error)
+            finally:
+                self._settle(slot, received, attempted.verdict.kind)
+            return attempted
 
         outcome = await with_retries(attempt, self._settings)
         if outcome.value is not None:
@@ -150,9 +172,17 @@ class GatedTransport(httpx2.AsyncHTTPTransport):
             raise missed(str(outcome.error), request=request) from outcome.error
         raise outcome.error
 
-    async def _attempt(self, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
+    def _settle(self, slot: _Slot, received: bytes | None, kind: FailureKind | None) -> None:
+        """Count what an attempt cost, if it was more than a replay."""
+        if self._tab is None or slot.reserved_usd is None:
+            return
+        if slot.sent:
+            self._tab.settle(slot.body, slot.reserved_usd, received=received, kind=kind)
+        else:
+            self._tab.release(slot.reserved_usd)
+
+    async def _attempt(self, request: httpx2.Request, slot: _Slot) -> tuple[httpx2.Response, bytes]:
         """Send once and read the whole reply, holding the slot that sending took until then."""
-        slot = _Slot()
         token = _slot.set(slot)
         try:
             response = await super().handle_async_request(request)
@@ -177,6 +207,7 @@ class _GatedPool:
         before_send: Callable[[], None],
         *,
         passage: Line | None,
+        tab: Tab | None,
         timeouts: Timeouts,
     ) -> None:
         self._pool = pool
@@ -184,6 +215,7 @@ class _GatedPool:
         self._pacer = pacer
         self._before_send = before_send
         self._passage = passage
+        self._tab = tab
         self._timeouts = timeouts
         self.canary: Canary | None = None
 
@@ -192,8 +224,12 @@ class _GatedPool:
             if request.url.host == CANARY_HOST.encode():
                 raise ConnectionRefusedError("it came as far as the connection pool")
             await self.canary.prove()
-        await self._take_turn(_slot.get())
+        slot = _slot.get()
+        if self._tab is not None:
+            slot.reserved_usd = await self._tab.reserve(slot.body)  # None has ended the run
+        await self._take_turn(slot)
         self._before_send()
+        slot.sent = True
         return await send_in_time(self._pool, request, self._timeouts)
 
     async def _take_turn(self, slot: _Slot) -> None:

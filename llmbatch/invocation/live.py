@@ -14,13 +14,14 @@ from llmbatch.client.gate import Gate
 from llmbatch.client.pacer import Pacer
 from llmbatch.client.retry import Attempted, RetrySettings
 from llmbatch.client.transport import Transport
-from llmbatch.config import Config, ResolvedModel
+from llmbatch.config import Config, ResolvedModel, resolve_model
 from llmbatch.engine.attempt import Attempts
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.live import LiveEngine, refuse
 from llmbatch.engine.sending import Sender
 from llmbatch.invocation.paying import tell_counters
 from llmbatch.money.spending import Spending
+from llmbatch.money.tab import Tab
 from llmbatch.policy import Verdict
 from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
@@ -47,6 +48,7 @@ class Live:
         note: Callable[[str], None],
         log: Log,
     ) -> None:
+        self._config = config
         self._spending = spending
         self._note = note
         self._log = log
@@ -75,6 +77,7 @@ class Live:
             replace(self._retry, review=lambda attempted: self._health.review(model, attempted)),
             self._pacers.get(model.endpoint.name),
             passage=self._health.passage(model),
+            tab=Tab(self._spending, model, lambda text: resolve_model(self._config, text)),
             before_send=lambda: refuse(model, self._halt),
             on_unintercepted=self._halt.by_error,
         )

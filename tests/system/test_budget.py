@@ -120,3 +120,34 @@ def test_what_is_no_budget_is_a_usage_error(project: Project, text: str) -> None
 
     assert 4 == done.code
     assert f"the budget is '{text}'" in done.err
+
+
+CLIENT = """
+from llmbatch import parametrize, task
+
+@task(samples="data/commits.jsonl", id="id")
+@parametrize("model", ["service/model-a"])
+async def say(sample, client, model) -> dict:
+    reply = await client.chat.completions.create(
+        model=model.name, messages=[{"role": "user", "content": sample["message"]}], max_tokens=50
+    )
+    return {"said": reply.choices[0].message.content}
+"""
+
+
+def test_the_calls_of_a_client_count_too(project: Project, server: FaultServer) -> None:
+    """Each with its retries; the run ends where the budget does."""
+    project.write_experiment(CLIENT)
+    samples = commits(30)
+    for sample in samples[::5]:
+        sample["message"] += "[[broken x1]]"
+    project.write_samples(samples)
+
+    first = project.exp("--budget", "1")
+    bill = billed_usd(server)
+    second = project.exp("--budget", "10")
+
+    assert 1 == first.code, first.err
+    assert 0.1 < bill <= 1 + amount(first.err, r"at most $ above the budget")
+    assert 0 == second.code, second.err
+    assert {"ok"} == set(project.rows()["llmbatch_status"])
