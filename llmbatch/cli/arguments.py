@@ -108,6 +108,12 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     pace.add_argument("--window", type=int, metavar="N", help="cases in flight (default 4 x concurrency)")
     money = exp.add_argument_group("money")
     money.add_argument(
+        "--dry-run", action="store_true", help="send nothing; say what would be called, why, and what it would cost"
+    )
+    money.add_argument(
+        "--pilot", type=int, metavar="N", help="run N cases of each variant, then say what the rest would cost"
+    )
+    money.add_argument(
         "--budget", dest="budget_usd", metavar="USD", help="stop before the run spends more: 5usd, 0.50 (default none)"
     )
     out = exp.add_argument_group("output")

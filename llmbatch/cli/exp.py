@@ -10,7 +10,7 @@ from typing import Any
 from llmbatch.collect import collect, parse_target
 from llmbatch.collect.target import Selector
 from llmbatch.errors import ExitCode, UsageError
-from llmbatch.invocation.options import settings_of
+from llmbatch.invocation.options import Settings, settings_of
 from llmbatch.invocation.prepared import Prepared, prepare
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import execute
@@ -33,6 +33,26 @@ async def run_exp(options: Mapping[str, Any], environ: Mapping[str, str]) -> int
     ]
     if options["collect_only"]:
         return _list(prepared)
+    dry_run, pilot = options["dry_run"], options["pilot"]
+    if dry_run or pilot is not None:
+        return await _forecast(prepared, settings, dry_run=dry_run, pilot=pilot)
+    return await _run_all(prepared, settings)
+
+
+async def _forecast(prepared: Sequence[Prepared], settings: Settings, *, dry_run: bool, pilot: int | None) -> int:
+    """Run the pilot of each, if one is wanted, then print what the rest would cost."""
+    from llmbatch.cli.dry_run import check, pilot_of, print_forecast  # noqa: PLC0415 - few runs need it
+
+    check(settings, dry_run=dry_run, pilot=pilot)
+    code = 0 if pilot is None else await _run_all([pilot_of(each, pilot) for each in prepared], settings)
+    if code not in {ExitCode.FINE, ExitCode.NO_ANSWER}:
+        return code
+    for each in prepared:
+        await print_forecast(each)
+    return code
+
+
+async def _run_all(prepared: Sequence[Prepared], settings: Settings) -> int:
     exit_codes: list[int] = []
     purse = None if settings.budget_usd is None else Purse(settings.budget_usd)  # one for all of them
     for each in prepared:
@@ -54,7 +74,7 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
         given["record_mode"] = "none"
     given["formats"] = given.pop("format") or None
     given["progress"] = not given.pop("quiet")
-    for name in ("targets", "collect_only", "version"):
+    for name in ("targets", "collect_only", "dry_run", "pilot", "version"):
         given.pop(name)
     return {name: value for name, value in given.items() if value is not None}
 

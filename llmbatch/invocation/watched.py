@@ -80,16 +80,18 @@ async def watched_replay(
 ) -> Watched:
     """Replay the cases that are `wanted`, or the first `most` of them, and tell the listener of every call.
 
-    Raises what would end a run. The mode is `none` whatever `prepared` says.
+    Nothing is called, whatever mode `prepared` is of; in another one than `none`, endpoints are those that a run calls.
+    Raises what would end a run.
     """
     plan, config = prepared.plan, prepared.config
     watched = Watched()
     with ExitStack() as stack:
+        offline = prepared.mode.mode == "none"
         mode = prepared.mode._replace(mode="none")
         store = make_store(prepared.cassette, mode, plan, config, prepared.secrets, kind=_WatchedStore)
         stack.enter_context(store)
         store.listener = listener
-        models = Models(config, store.recorded_base_url, store.recorded_model_name, offline=True)
+        models = Models(config, store.recorded_base_url, store.recorded_model_name, offline=offline)
         asked = models.of_plan(plan)
         stop = Stop()
         spending = make_spending(PriceBook(), Purse(), store, models=asked.values(), stop=stop, log=NoLog())
