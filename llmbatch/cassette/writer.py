@@ -73,8 +73,12 @@ class Writer:
     @property
     def disk_error(self) -> DiskError | None:
         """What the disk first failed with, be it in the background; None while all is well."""
-        broken = (file.broken for file in self._files.values())
-        return self._first_error or next((error for error in broken if error is not None), None)
+        if self._first_error is not None:
+            return self._first_error
+        for file in self._files.values():  # asked before each call: no generator
+            if file.broken is not None:
+                return file.broken
+        return None
 
     def change_metadata(self, metadata: Metadata) -> None:
         """Write what follows under other metadata. Raises DiskError."""

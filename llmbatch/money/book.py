@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -57,6 +58,7 @@ def is_free(model: ResolvedModel) -> bool:
     return configured_prices(model.settings) is None and (model.endpoint.free or is_this_machine(model.base_url))
 
 
+@lru_cache(maxsize=256)
 def is_this_machine(base_url: str) -> bool:
     """Whether the host of a URL is this machine: localhost, or a loopback address."""
     host = urlsplit(base_url).hostname or ""
