@@ -48,7 +48,9 @@ class Lock:
 
         `token` is in the lock file: who knows it may add files for this run (`JoinedLock`).
         """
-        text = orjson.dumps({**_holder(), "token": self.token})
+        text = orjson.dumps(
+            {**this_process(), "started": datetime.now(UTC).isoformat(timespec="seconds"), "token": self.token}
+        )
         for _ in range(_ATTEMPTS):
             if self._create(text):
                 self._text = text
@@ -117,7 +119,7 @@ class Lock:
             raise disk_error(_UNWRITABLE, self.path, error) from error
 
     def _is_stale(self, holder: Mapping[str, Any]) -> bool:
-        if holder.get("host") != socket.gethostname() or holder.get("boot_id") != _boot_id():
+        if not is_of_this_boot(holder):
             return False
         pid = holder.get("pid")
         if pid == os.getpid():  # our own number, as a restarted container gives it, and yet not we
@@ -182,13 +184,20 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _holder() -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "boot_id": _boot_id(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def this_process() -> dict[str, Any]:
+    """Return what tells this process from others: its number, its host, and which start of that host it is of."""
+    return {"pid": os.getpid(), "host": socket.gethostname(), "boot_id": _boot_id()}
+
+
+def is_of_this_boot(process: Mapping[str, Any]) -> bool:
+    """Whether a process, as `this_process` told it, is or was of this host since its last start."""
+    return process.get("host") == socket.gethostname() and process.get("boot_id") == _boot_id()
+
+
+def still_runs(process: Mapping[str, Any]) -> bool:
+    """Whether a process, as `this_process` told it, can be seen to run: on this host, since its last start."""
+    pid = process.get("pid")
+    return is_of_this_boot(process) and isinstance(pid, int) and _is_alive(pid)
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:

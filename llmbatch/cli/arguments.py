@@ -7,7 +7,7 @@ import difflib
 import re
 from typing import NoReturn
 
-from llmbatch.cli import doctor
+from llmbatch.cli import doctor, runs
 from llmbatch.cli.cassette import add_commands
 from llmbatch.errors import UsageError
 from llmbatch.invocation.options import DURABILITIES, FORMATS, MODES
@@ -61,6 +61,8 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     add_commands(cassette, Parser)
+    text = "list past runs, and show what happened in one"
+    runs.add(commands.add_parser("runs", help=text, description=text, allow_abbrev=False))
     text = "check that llmbatch holds its promises here, and on a cassette"
     doctor.add(commands.add_parser("doctor", help=text, description=text, allow_abbrev=False))
     return parser

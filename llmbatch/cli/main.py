@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import os
 import re
 import sys
@@ -92,14 +93,9 @@ def _run(arguments: list[str]) -> int:
                 ) from error
         case "new":
             return _new(options.name, Path(options.into))
-        case "cassette":
-            from llmbatch.cli import cassette  # noqa: PLC0415 - as above
-
-            return cassette.run(options)
-        case "doctor":
-            from llmbatch.cli import doctor  # noqa: PLC0415 - as above
-
-            return doctor.run(options)
+        case "cassette" | "runs" | "doctor":
+            command = importlib.import_module(f"llmbatch.cli.{options.command}")  # as above
+            return int(command.run(options))
         case _:
             parser.print_help()
             return ExitCode.USAGE

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,12 +9,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from llmbatch.cassette.lock import this_process
 from llmbatch.errors import ExitCode, LlmbatchError
 from llmbatch.invocation.prepared import Prepared
-from llmbatch.runlog import RunLog
+from llmbatch.runlog import RUN_LOG, RunLog
 from llmbatch.runner.counters import Counters
-
-RUN_LOG = "run.jsonl"
 
 
 @dataclass(slots=True)
@@ -63,6 +60,7 @@ def logged(
 
 
 def _tell_start(log: RunLog, prepared: Prepared, total: int) -> None:
+    process = this_process()
     log.write(
         "start",
         experiment=prepared.experiment.name,
@@ -75,6 +73,7 @@ def _tell_start(log: RunLog, prepared: Prepared, total: int) -> None:
         concurrency=prepared.concurrency,
         window=prepared.window,
         llmbatch=version("llmbatch"),
-        pid=os.getpid(),
-        host=socket.gethostname(),
+        pid=process["pid"],
+        host=process["host"],
+        boot_id=process["boot_id"],
     )

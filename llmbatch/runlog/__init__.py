@@ -7,6 +7,6 @@ told, and docs/run-log.md says what it means.
 from __future__ import annotations
 
 from llmbatch.runlog.events import EVENTS
-from llmbatch.runlog.log import Log, NoLog, RunLog, write_exception
+from llmbatch.runlog.log import RUN_LOG, Log, NoLog, RunLog, write_exception
 
-__all__ = ["EVENTS", "Log", "NoLog", "RunLog", "write_exception"]
+__all__ = ["EVENTS", "RUN_LOG", "Log", "NoLog", "RunLog", "write_exception"]

@@ -12,7 +12,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     # the run
     "start": (
         *("experiment", "file", "variants", "cases", "mode", "mode_origin", "cassette", "concurrency", "window"),
-        *("llmbatch", "pid", "host"),
+        *("llmbatch", "pid", "host", "boot_id"),
     ),
     "end": (
         *("exit_code", "message", "duration_seconds", "cases", "done", "failed", "paid", "cached"),

@@ -13,6 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+RUN_LOG = "run.jsonl"
+"""The log's name in the folder of a run."""
+
 
 class Log(Protocol):
     """Whoever hears what happens."""
