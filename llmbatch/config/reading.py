@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -134,7 +135,9 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
         section.refuse("", f"has the name {name!r}", fix="name the endpoint by one word without `/`")
     base_url = section.take_text("base_url", known.base_url if known else None)
     if base_url is None:
-        section.refuse("base_url", "is missing", fix='add base_url = "https://host/v1"')
+        near = difflib.get_close_matches(name, KNOWN_ENDPOINTS, n=1)
+        meant = f", or write [endpoints.{near[0]}], which is known" if near else ""
+        section.refuse("base_url", "is missing", fix=f'add base_url = "https://host/v1"{meant}')
     key_path = ".".join((*section.path, "base_url"))
     start = _with_timeouts(section, known or Endpoint(name, base_url))
     endpoint = replace(
@@ -144,9 +147,9 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
         headers=_headers(section),
         structured=_structured(section) or start.structured,
         defaults=_defaults(section),
-        concurrency=section.take_count("concurrency"),
-        rpm=section.take_count("rpm"),
-        tpm=section.take_count("tpm"),
+        concurrency=section.take_limit("concurrency"),
+        rpm=section.take_limit("rpm"),
+        tpm=section.take_limit("tpm"),
         free=section.take_flag("free"),
         models=MappingProxyType({alias: _model(alias, inner) for alias, inner in section.sections("models")}),
     )
@@ -172,6 +175,9 @@ def _model(alias: str, section: Section) -> ModelSettings:
         name=section.take_text("name", alias) or alias,
         structured=_structured(section),
         defaults=_defaults(section),
+        concurrency=section.take_limit("concurrency"),
+        rpm=section.take_limit("rpm"),
+        tpm=section.take_limit("tpm"),
         usd_per_million_in=section.take_number("usd_per_million_in", positive=False),
         usd_per_million_out=section.take_number("usd_per_million_out", positive=False),
         usd_per_million_cached_in=section.take_number("usd_per_million_cached_in", positive=False),

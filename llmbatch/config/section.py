@@ -79,6 +79,17 @@ class Section:
             self.refuse(name, f"is {value}", fix=f"give a whole number of {least} or more")
         return value
 
+    def take_limit(self, name: str) -> int | None:
+        """Return a whole number of at least 1; None where there is no such limit."""
+        value = self._take(name)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool):
+            self._wrong_type(name, value, int)
+        if value < 1:
+            self.refuse(name, f"is {value}: nothing would ever be sent", fix="give 1 or more; remove it for no limit")
+        return value
+
     def take_number(self, name: str, default: float | None = None, *, positive: bool = True) -> float | None:
         """Return a finite number, above 0 or (`positive` false) at least 0."""
         value = self._take(name)

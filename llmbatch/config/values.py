@@ -54,11 +54,17 @@ class Secret:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """One model of an endpoint. `name` is what goes over the wire; prices are USD per million tokens."""
+    """One model of an endpoint. `name` is what goes over the wire; prices are USD per million tokens.
+
+    `concurrency`, `rpm` and `tpm` bound this model, beside what bounds its endpoint.
+    """
 
     name: str
     structured: StructuredMode | None = None
     defaults: Mapping[str, Any] = field(default_factory=_empty, hash=False)
+    concurrency: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
     usd_per_million_in: float | None = None
     usd_per_million_out: float | None = None
     usd_per_million_cached_in: float | None = None
@@ -70,8 +76,8 @@ class Endpoint:
 
     `key_env` names the environment variable of its key; None says that it needs none. `headers` are sent with
     every request and are part of its key, so they never hold a credential. `structured` None means that a
-    probe decides. `rpm` and `tpm` are requests and tokens a minute. `free` says that its calls cost nothing, as
-    those of this machine do.
+    probe decides. `rpm` and `tpm` are requests and tokens a minute, of all its models together. `free` says that its
+    calls cost nothing, as those of this machine do.
 
     `timeout_seconds` is for one whole reply, the others for a connection, for the first byte and between two bytes.
     """

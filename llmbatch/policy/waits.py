@@ -36,7 +36,7 @@ def retry_after_seconds(reply: Reply, *, now: datetime) -> float | None:
     until = _http_date(written)
     if until is not None:
         return max(0.0, (until - now).total_seconds())
-    resets = [_reset(values[0], now) for name, values in reply.headers.items() if _is_reset(name) and values]
+    resets = [reset_seconds(values[0], now) for name, values in reply.headers.items() if _is_reset(name) and values]
     return max((reset for reset in resets if reset is not None), default=None)
 
 
@@ -44,7 +44,7 @@ def _is_reset(name: str) -> bool:
     return name.startswith("x-ratelimit-reset")
 
 
-def _reset(text: str, now: datetime) -> float | None:
+def reset_seconds(text: str, now: datetime) -> float | None:
     """Read `6m0s`, `1m30s`, `20ms`, plain seconds, an epoch (seconds or milliseconds) or an ISO instant."""
     number = _number(text)
     if number is not None:
