@@ -107,6 +107,8 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     pace = exp.add_argument_group("pace")
     pace.add_argument("--concurrency", type=int, metavar="N", help="HTTP attempts in flight (default 64)")
+    pace.add_argument("--rpm", type=int, metavar="N", help="requests a minute to each endpoint (default as configured)")
+    pace.add_argument("--tpm", type=int, metavar="N", help="tokens a minute to each endpoint (default as configured)")
     pace.add_argument("--window", type=int, metavar="N", help="cases in flight (default 4 x concurrency)")
     money = exp.add_argument_group("money")
     money.add_argument(

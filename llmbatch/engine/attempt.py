@@ -7,17 +7,17 @@ attempt, never while waiting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from llmbatch.call.failure import Failure, FailureKind
+from llmbatch.call.values import Reply
 from llmbatch.cassette.store import Store
-from llmbatch.client.gate import Gate
-from llmbatch.client.pacer import Pacer
 from llmbatch.client.retry import Attempted
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.engine.sending import Sender
 from llmbatch.money.spending import Spending
+from llmbatch.pacing import Pacing
 from llmbatch.policy import Verdict
 
 NOT_SENT = Failure(FailureKind.NOT_RUN, "the run ended before this question was sent")
@@ -26,17 +26,16 @@ NOT_SENT = Failure(FailureKind.NOT_RUN, "the run ended before this question was 
 @dataclass(frozen=True, slots=True)
 class Attempts:
     """Makes attempts. `spending` reserves for each and counts what it cost; `health` holds them back while a service is
-    tried by few, or left alone; `gate` bounds those in flight over all endpoints, `pacers` space the starts of an
-    endpoint, by its name; `halt` tells when nothing further may be sent.
+    tried by few, or left alone; `pacing` bounds those in flight and those of a minute, and learns from what they come
+    to; `halt` tells when nothing further may be sent.
     """
 
     store: Store
     sender: Sender
     spending: Spending
-    gate: Gate
+    pacing: Pacing
     halt: Halt
     health: Health
-    pacers: dict[str, Pacer] = field(default_factory=dict)
 
     async def make(self, order: Order, number: int) -> Attempted[Outcome]:
         """Make attempt `number` (from 0) and return what it came to; NOT_SENT where the run has ended meanwhile."""
@@ -58,17 +57,21 @@ class Attempts:
 
     async def _admitted(self, order: Order, number: int) -> Attempted[Outcome]:
         """Send when the pace and the state of the service allow it, in a slot."""
-        passage = self.health.passage(order.model)
+        model = order.model
+        passage = self.health.passage(model)
         while True:
             async with passage:
-                pacer = self.pacers.get(order.model.endpoint.name)
-                if pacer is not None and not self.halt.requested:
-                    await pacer.wait()
-                async with self.gate:
+                slot = await self.pacing.admit(model.endpoint, model.name, order.wire)
+                try:
                     if self._over:
                         return self._nothing_sent(order, number)
                     if not passage.is_closed:  # it may have been, while this one waited for its slot
-                        return await self.sender.send(order)
+                        attempted = await self.sender.send(order)
+                        reply = attempted.value if isinstance(attempted.value, Reply) else None
+                        slot.settle(attempted.verdict, reply, attempted.retry_after_seconds)
+                        return attempted
+                finally:
+                    slot.release()
 
     @property
     def _over(self) -> bool:

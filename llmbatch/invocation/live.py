@@ -1,4 +1,4 @@
-"""The live side of a run: one gate, one pool of connections, one retry policy for `ask` and for `client`.
+"""The live side of a run: one pace, one pool of connections, one retry policy for `ask` and for `client`.
 
 Importing it imports aiohttp and tenacity; the openai SDK only when a task takes `client`.
 """
@@ -10,8 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmbatch.cassette.store import Store
-from llmbatch.client.gate import Gate
-from llmbatch.client.pacer import Pacer
 from llmbatch.client.retry import Attempted, RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, ResolvedModel, resolve_model
@@ -22,6 +20,7 @@ from llmbatch.engine.sending import Sender
 from llmbatch.invocation.paying import tell_counters
 from llmbatch.money.spending import Spending
 from llmbatch.money.tab import Tab
+from llmbatch.pacing import Pacing, Rates, SharedLedger, Surroundings, shared_folder
 from llmbatch.policy import Verdict
 from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
@@ -45,6 +44,8 @@ class Live:
         *,
         counters: Counters,
         spending: Spending,
+        rpm: int | None = None,
+        tpm: int | None = None,
         note: Callable[[str], None],
         log: Log,
     ) -> None:
@@ -53,29 +54,25 @@ class Live:
         self._note = note
         self._log = log
         self._counters = counters
-        self._gate = Gate(concurrency)
         self._transport = Transport()
         self._halt = halt
         self._health = Health(halt, log, note=note)
         self._retry = RetrySettings(
             max_retries=config.max_retries, sleep=halt.sleep, on_wait=self._waits, on_attempt=self._goes_on
         )
-        limited = {name: endpoint.rpm for name, endpoint in config.endpoints.items() if endpoint.rpm}
-        self._pacers = {name: Pacer(rpm, sleep=halt.sleep) for name, rpm in limited.items()}
-        attempts = Attempts(
-            store, Sender(store, self._transport), spending, self._gate, halt, self._health, self._pacers
-        )
+        around = Surroundings(SharedLedger(shared_folder(), note=note), log, note)
+        self._pacing = Pacing(concurrency, around, keys=config.keys, flags=Rates(rpm, tpm), until_end=halt.sleep)
+        attempts = Attempts(store, Sender(store, self._transport), spending, self._pacing, halt, self._health)
         self.engine = LiveEngine(attempts, self._retry, self._health)
 
     def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
-        """Return a ready SDK client for the model's endpoint; it shares the gate and the retries."""
+        """Return a ready SDK client for the model's endpoint; it shares the pace and the retries."""
         from llmbatch.client.openai_client import build_client  # noqa: PLC0415 - the SDK takes long to import
 
         return build_client(
             model,
-            self._gate,
+            self._pacing,
             replace(self._retry, review=lambda attempted: self._health.review(model, attempted)),
-            self._pacers.get(model.endpoint.name),
             passage=self._health.passage(model),
             tab=Tab(self._spending, model, lambda text: resolve_model(self._config, text)),
             before_send=lambda: refuse(model, self._halt),
@@ -85,7 +82,10 @@ class Live:
     async def close(self) -> None:
         """End what is still on its way and close all connections of `ask`."""
         await self.engine.close()
+        await self._pacing.close()
         await self._transport.close()
+        for said in self._pacing.history():
+            self._note(said)
 
     def _goes_on(self, attempted: Attempted[Any]) -> None:
         self._counters.waiting = ""

@@ -31,11 +31,20 @@ class LiveSide:
         *,
         counters: Counters,
         spending: Spending,
+        rpm: int | None = None,
+        tpm: int | None = None,
         note: Callable[[str], None],
         log: Log,
     ) -> None:
         self._arguments: tuple[Any, ...] = (config, concurrency, store, stop)
-        self._options: dict[str, Any] = {"counters": counters, "spending": spending, "note": note, "log": log}
+        self._options: dict[str, Any] = {
+            "counters": counters,
+            "spending": spending,
+            "rpm": rpm,
+            "tpm": tpm,
+            "note": note,
+            "log": log,
+        }
         self._live: Live | None = None
 
     async def obtain(self, order: Order) -> Outcome:

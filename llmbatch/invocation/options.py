@@ -33,6 +33,8 @@ class RunOptions(TypedDict, total=False):
     seed: int
     repeat: int
     concurrency: int
+    rpm: int
+    tpm: int
     window: int
     budget_usd: float
     results: str | Path
@@ -50,7 +52,8 @@ class RunOptions(TypedDict, total=False):
 class Settings:
     """The options of one invocation, checked. None means: not said, so the configuration or a default decides.
 
-    `window` bounds the cases in flight (default four times the concurrency), `concurrency` the HTTP attempts.
+    `window` bounds the cases in flight (default four times the concurrency), `concurrency` the HTTP attempts; `rpm` and
+    `tpm` are requests and tokens a minute to each endpoint.
     """
 
     cassette: Path | None = None
@@ -63,6 +66,8 @@ class Settings:
     seed: int = 0
     repeat: int | None = None
     concurrency: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
     window: int | None = None
     budget_usd: float | None = None
     results: Path | None = None
@@ -88,7 +93,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
                 fix=f"write `{near[0]}`" if near else "leave it out",
             )
     given = {name: value for name, value in options.items() if value is not None}
-    for name in ("limit", "sample", "repeat", "concurrency", "window"):
+    for name in ("limit", "sample", "repeat", "concurrency", "rpm", "tpm", "window"):
         value = given.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise UsageError(f"{name} is {value!r}", fix=f"give {name} a whole number of 1 or more")

@@ -94,6 +94,8 @@ async def execute(prepared: Prepared, counters: Counters, display: Display, *, p
             stop,
             counters=counters,
             spending=spending,
+            rpm=prepared.settings.rpm,
+            tpm=prepared.settings.tpm,
             note=note,
             log=run_log,
         )

@@ -102,6 +102,8 @@ async def watched_replay(
             stop,
             counters=counters,
             spending=spending,
+            rpm=prepared.settings.rpm,
+            tpm=prepared.settings.tpm,
             note=display.note,
             log=NoLog(),
         )

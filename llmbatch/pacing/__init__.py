@@ -1,11 +1,14 @@
 """When an attempt may be sent: how many are in flight, how many a minute, and when to leave a service in peace.
 
-`Pacing` is all that others see. Nothing in here knows HTTP, a cassette or a retry, and nothing can change a row.
+`Pacing` is what others call. Nothing in here knows HTTP, a cassette or a retry, and nothing can change a row.
 """
 
 from __future__ import annotations
 
+from llmbatch.pacing.booking import Rates
 from llmbatch.pacing.lane import Slot
+from llmbatch.pacing.ledger import SharedLedger, shared_folder
 from llmbatch.pacing.pacing import Pacing
+from llmbatch.pacing.surroundings import Surroundings
 
-__all__ = ["Pacing", "Slot"]
+__all__ = ["Pacing", "Rates", "SharedLedger", "Slot", "Surroundings", "shared_folder"]

@@ -31,14 +31,14 @@ class Pacing:
     def __init__(
         self,
         concurrency: int,
-        around: Surroundings,
+        around: Surroundings | None = None,
         *,
         keys: Mapping[str, Secret] | None = None,
         flags: Rates | None = None,
         until_end: Callable[[float], Awaitable[bool]] | None = None,
     ) -> None:
         self.gate = Gate(concurrency)
-        self._around = around
+        self._around = around or Surroundings()
         self._keys = keys or {}
         self._flags = flags or Rates()
         self._until_end = until_end

@@ -6,11 +6,11 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from llmbatch.pacing.ledger import Ledger
-from llmbatch.runlog import Log
+from llmbatch.pacing.ledger import Ledger, OwnLedger
+from llmbatch.runlog import Log, NoLog
 
 
 class Timer(Protocol):
@@ -26,6 +26,10 @@ def call_later(seconds: float, callback: Callable[[], None]) -> Timer:
     return asyncio.get_running_loop().call_later(seconds, callback)
 
 
+def _unheard(said: str) -> None:
+    """Say it to nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Where starts are booked, who hears of it, time and chance.
@@ -33,9 +37,9 @@ class Surroundings:
     `clock` must be the machine's monotonic one where the ledger is shared.
     """
 
-    ledger: Ledger
-    log: Log
-    note: Callable[[str], None]
+    ledger: Ledger = field(default_factory=OwnLedger)
+    log: Log = field(default_factory=NoLog)
+    note: Callable[[str], None] = _unheard
     clock: Callable[[], float] = time.monotonic
     call_later: Callable[[float, Callable[[], None]], Timer] = call_later
     random: Callable[[], float] = random.random

@@ -10,11 +10,11 @@ import httpx2
 import openai
 import pytest
 
-from llmbatch.client.gate import Gate
 from llmbatch.client.openai_client import build_client
 from llmbatch.client.retry import Attempted, RetrySettings
 from llmbatch.config import Config, Endpoint, ResolvedModel, Secret, resolve_model
 from llmbatch.errors import NoAnswerRecorded
+from llmbatch.pacing import Pacing
 from tests.support.fault_server import FaultServer
 
 
@@ -36,7 +36,7 @@ async def test_failed_attempts_are_made_again_below_the_sdk(server: FaultServer)
     attempts: list[Attempted[Any]] = []
     settings = RetrySettings(sleep=no_wait, on_attempt=attempts.append)
 
-    async with build_client(model_of(server), Gate(2), settings) as client:
+    async with build_client(model_of(server), Pacing(2), settings) as client:
         answer = await ask(client, "[[500 x2]] [[429 retry-after=0]] [[cut x1]] hello")
 
     assert answer.choices[0].message.content
@@ -47,7 +47,7 @@ async def test_the_last_failure_reaches_the_task_as_the_sdks_own_error(server: F
     """An author's `except openai.RateLimitError` works as ever."""
     settings = RetrySettings(sleep=no_wait, max_retries=1)
 
-    async with build_client(model_of(server), Gate(2), settings) as client:
+    async with build_client(model_of(server), Pacing(2), settings) as client:
         with pytest.raises(openai.InternalServerError):
             await ask(client, "[[503]]")
         with pytest.raises(openai.RateLimitError):
@@ -62,7 +62,7 @@ async def test_a_reply_that_never_ends_is_a_timeout_of_the_whole_call(server: Fa
     """The endpoint's time-out is for all of it."""
     resolved = model_of(server, timeout_seconds=0.2)
 
-    async with build_client(resolved, Gate(1), RetrySettings(sleep=no_wait)) as client:
+    async with build_client(resolved, Pacing(1), RetrySettings(sleep=no_wait)) as client:
         with pytest.raises(openai.APITimeoutError):
             await ask(client, "[[hang]]")
 
@@ -71,19 +71,19 @@ async def test_a_reply_that_never_ends_is_a_timeout_of_the_whole_call(server: Fa
 
 async def test_no_more_attempts_are_in_flight_than_the_gate_allows(server: FaultServer) -> None:
     """A slot is held for an attempt and given back, failed attempts included."""
-    gate = Gate(3)
+    pacing = Pacing(3)
 
-    async with build_client(model_of(server), gate, RetrySettings(sleep=no_wait)) as client:
+    async with build_client(model_of(server), pacing, RetrySettings(sleep=no_wait)) as client:
         await asyncio.gather(*(ask(client, f"[[500 x1]] [[delay=0.01]] {number}") for number in range(12)))
 
-    assert gate.in_use == 0
-    assert gate.highest_in_use == 3
+    assert pacing.gate.in_use == 0
+    assert pacing.gate.highest_in_use == 3
     assert server.truth()["max_in_flight"] <= 3
 
 
 async def test_streams_embeddings_and_responses_work(server: FaultServer) -> None:
     """Whatever the SDK offers goes the same way."""
-    async with build_client(model_of(server), Gate(2)) as client:
+    async with build_client(model_of(server), Pacing(2)) as client:
         stream = await ask(client, "hello", stream=True)
         said = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
         vectors = await client.embeddings.create(model="m", input=["a", "b"])
@@ -101,7 +101,7 @@ async def test_only_the_configured_key_and_headers_are_sent(
     monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-secret")
     seen: list[httpx2.Headers] = []
-    client = build_client(model_of(server, headers={"x-team": "a"}), Gate(1))
+    client = build_client(model_of(server, headers={"x-team": "a"}), Pacing(1))
     real = httpx2.AsyncHTTPTransport.handle_async_request
 
     async def spy(self: Any, request: httpx2.Request) -> httpx2.Response:
@@ -121,14 +121,14 @@ async def test_a_miss_of_a_replay_passes_unchanged_and_unretried_and_takes_no_sl
 ) -> None:
     """The patch stands below the policy and above the gate: that is what makes a hit free."""
     calls: list[int] = []
-    gate = Gate(1)
+    pacing = Pacing(1)
 
     async def refuse(self: Any, request: httpx2.Request) -> httpx2.Response:
-        calls.append(gate.in_use)
+        calls.append(pacing.gate.in_use)
         raise NoAnswerRecorded("no answer is recorded")
 
     monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", refuse)
-    async with build_client(model_of(server), gate) as client:
+    async with build_client(model_of(server), pacing) as client:
         with pytest.raises(NoAnswerRecorded):
             await ask(client, "hello")
 

@@ -12,11 +12,11 @@ import openai
 import pytest
 
 from llmbatch.call.failure import FailureKind as Kind
-from llmbatch.client.gate import Gate
 from llmbatch.client.openai_client import build_client
 from llmbatch.client.retry import RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, Endpoint, ResolvedModel, Timeouts, resolve_model
+from llmbatch.pacing import Pacing
 from llmbatch.policy import verdict_of_exception
 from tests.support.late_server import late_server
 
@@ -70,7 +70,7 @@ async def test_the_sdks_client_is_held_to_the_same_times(url: str, how: str, tim
     """httpx2 knows no time for the first byte and none for a whole reply; the task gets the SDK's own error."""
     settings = RetrySettings(max_retries=0)
 
-    async with build_client(model_of(f"{url}/{how}", timeouts), Gate(1), settings) as client:
+    async with build_client(model_of(f"{url}/{how}", timeouts), Pacing(1), settings) as client:
         with pytest.raises(openai.APITimeoutError) as caught:
             await client.responses.create(model="m", input="x")
 
@@ -85,7 +85,7 @@ async def test_a_connection_that_is_not_made_is_no_reply_that_is_late() -> None:
             with pytest.raises(TimeoutError) as caught:
                 await transport.post(f"http://127.0.0.1:{port}/", b"{}", {}, timeouts)
         model = model_of(f"http://127.0.0.1:{port}", timeouts)
-        async with build_client(model, Gate(1), RetrySettings(max_retries=0)) as client:
+        async with build_client(model, Pacing(1), RetrySettings(max_retries=0)) as client:
             with pytest.raises(openai.APITimeoutError) as caught_of_client:
                 await client.embeddings.create(model="m", input="x")
 
@@ -100,7 +100,7 @@ async def test_a_reply_in_time_is_a_reply(url: str) -> None:
     timeouts = Timeouts(5.0, 5.0, 5.0, 5.0)
     async with Transport() as transport:
         replies = [await transport.post(f"{url}/answer", b"{}", {}, timeouts) for _ in range(3)]
-    async with build_client(model_of(url, timeouts), Gate(1), RetrySettings(max_retries=0)) as client:
+    async with build_client(model_of(url, timeouts), Pacing(1), RetrySettings(max_retries=0)) as client:
         answer = await client.chat.completions.create(model="m", messages=[])
 
     assert [reply.status for reply in replies] == [200] * 3

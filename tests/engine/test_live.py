@@ -15,7 +15,6 @@ from llmbatch.cassette.case import CaseContext
 from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.store import Store
 from llmbatch.client.chat import chat_body
-from llmbatch.client.gate import Gate
 from llmbatch.client.retry import RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, Endpoint, ResolvedModel, resolve_model
@@ -27,6 +26,7 @@ from llmbatch.engine.sending import Sender
 from llmbatch.money.book import PriceBook
 from llmbatch.money.purse import Purse
 from llmbatch.money.spending import Spending
+from llmbatch.pacing import Pacing
 from llmbatch.runner.stop import Stop
 from tests.support.fault_server import FaultServer
 
@@ -55,7 +55,7 @@ async def engine(store: Store) -> AsyncIterator[LiveEngine]:
     health = Health(stop)
     async with Transport() as transport:
         spending = Spending(PriceBook(), Purse(), record_prices=store.use_prices, on_end=stop.by_error)
-        attempts = Attempts(store, Sender(store, transport), spending, Gate(8), stop, health)
+        attempts = Attempts(store, Sender(store, transport), spending, Pacing(8), stop, health)
         engine = LiveEngine(attempts, RetrySettings(backoff_seconds=0), health)
         yield engine
         await engine.close()

@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.alias import add_alias
-from llmbatch.client.gate import Gate
 from llmbatch.client.openai_client import build_client
 from llmbatch.config import Endpoint, ModelSettings, ResolvedModel
+from llmbatch.pacing import Pacing
 from tests.golden.golden_file import Golden
 from tests.support.fault_server import FaultServer
 
@@ -75,6 +75,6 @@ def client_requests() -> Iterator[Golden]:
 
 
 async def _send(base_url: str, call: Callable[[openai.AsyncOpenAI], Awaitable[object]]) -> None:
-    client = build_client(ResolvedModel("g/m", Endpoint("g", base_url), "m", ModelSettings("m")), Gate(1))
+    client = build_client(ResolvedModel("g/m", Endpoint("g", base_url), "m", ModelSettings("m")), Pacing(1))
     async with client:
         await call(client)

@@ -14,11 +14,11 @@ from llmbatch.cassette.recording.canary import CANARY_REPLY, Canary, catch
 from llmbatch.cassette.recording.guard import unrecorded_refused
 from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.store import Store
-from llmbatch.client.gate import Gate
 from llmbatch.client.openai_client import build_client
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, Endpoint, resolve_model
 from llmbatch.errors import InternalError
+from llmbatch.pacing import Pacing
 from tests.support.origin import Origin, origin
 
 
@@ -31,7 +31,7 @@ def server() -> Iterator[Origin]:
 def _client(server: Origin, heard: list[InternalError]) -> openai.AsyncOpenAI:
     endpoint = Endpoint("service", server.url + "/v1", connect_timeout_seconds=1)
     model = resolve_model(Config(Path(), endpoints={"service": endpoint}), "service/m", lambda name: None)
-    return build_client(model, Gate(4), on_unintercepted=heard.append)
+    return build_client(model, Pacing(4), on_unintercepted=heard.append)
 
 
 async def test_the_transport_of_ask_is_proved_once_for_all_who_wait(tmp_path: Path) -> None:
