@@ -13,6 +13,7 @@ from llmbatch.cassette.store import Store
 from llmbatch.collect.experiment import Experiment
 from llmbatch.errors import DiskError, ExitCode
 from llmbatch.experiment.columns import declared_kinds
+from llmbatch.invocation.collector import collecting_seldom
 from llmbatch.invocation.intercepting import intercepted
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.logged import logged
@@ -104,6 +105,7 @@ async def execute(prepared: Prepared, counters: Counters, display: Display, *, p
             work.second_look = SecondLook(prepared, total, stop, run_log, note)
         stack.enter_context(intercepted(store, prepared.config.allow_hosts, stop, note))
         stack.callback(display.stop)
+        stack.enter_context(collecting_seldom())
         await work.run(lambda: display.start(total, experiment.name, experiment.path.name))
         tell_counters(spending.bill, counters)
         display.stop()

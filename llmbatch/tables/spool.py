@@ -1,13 +1,14 @@
 """Rows on disk as they finish, read back in plan order; 8 bytes of memory a case. Knows no experiment.
 
-Rows wait in memory by their shape, about a megabyte of them, and go to the file as columns, an Arrow stream for
+Rows wait in memory by their shape, about two megabytes of them, and go to the file as columns, an Arrow stream for
 each batch: columns of many rows cost a third of what it takes to write each row out and to read it back.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from operator import itemgetter
@@ -23,9 +24,12 @@ from llmbatch.tables.schema import Schema, SchemaUnion
 if TYPE_CHECKING:
     import polars as pl
 
+_Piece = tuple[int, "pl.DataFrame", Sequence[int]]
+"""Rows that lie in one batch: its number, the rows, and their plan indexes."""
+
 CHUNK_ROWS = 2048
-PENDING_CHARACTERS = 1 << 20
-_ROW_BITS = 12  # a row weighs 256 characters or more (Shape.add), so that no batch has more than 4,096
+PENDING_CHARACTERS = 1 << 21
+_ROW_BITS = 13  # a row weighs 256 characters or more (Shape.add), so that no batch has more than 8,192
 _ROW_MASK = (1 << _ROW_BITS) - 1
 _ABSENT, _PENDING = -1, -2
 _BATCHES_KEPT = 4
@@ -50,6 +54,7 @@ class Spool:
         self._last: Shape | None = None
         self._characters = 0
         self._batches: list[tuple[int, Batch]] = []  # each with its offset in the file
+        self._runs: list[range] = []  # by batch: its plan indexes, where they follow one another; else an empty range
         self._places = array("q")  # by plan index: the number of the batch and the row in it
         self._count = 0
         try:
@@ -63,18 +68,21 @@ class Spool:
 
         Values need not be cells yet: see `cells.cell_of`, which raises TaskError for what no table can hold.
         """
+        self.add_cells(index, tuple(row), tuple(row.values()))
+
+    def add_cells(self, index: int, names: tuple[str, ...], cells: tuple[Cell, ...]) -> None:
+        """Keep a row as `add` does; rows that have one and the same tuple of names are told alike soonest."""
         if index < 0:
             raise InternalError(f"a row has the plan index {index}", fix="plan indexes start at 0")
         places = self._places
         if index < len(places) and places[index] == _PENDING:
             self._write_down_to(0)  # the row that comes last is to be written last
-        names, cells = tuple(row), tuple(row.values())
         types = tuple(map(type, cells))
         shape = self._last
         if shape is None or shape.types != types or shape.names != names:
             shape = self._shape(names, types)
             if shape.is_foreign:
-                self.add(index, {str(cell_of(name)): cell_of(value) for name, value in row.items()})
+                self.add(index, {str(cell_of(name)): cell_of(value) for name, value in zip(names, cells, strict=True)})
                 return
             self._last = shape
         self._characters += shape.add(index, cells)
@@ -117,10 +125,17 @@ class Spool:
     def _write(self, shape: Shape) -> None:
         first = len(self._batches) << _ROW_BITS
         batch, frame = shape.columns(self._scrub)
-        for row, index in enumerate(shape.indexes):
-            self._places[index] = first + row
-        self._union.see(min(shape.indexes), ((column.name, column.kind) for column in batch.columns))
+        indexes = shape.indexes
+        run = range(indexes[0], indexes[0] + len(indexes))
+        if indexes == list(run):
+            self._places[run.start : run.stop] = array("q", range(first, first + len(run)))
+        else:
+            for row, index in enumerate(indexes):
+                self._places[index] = first + row
+            run = range(0)
+        self._union.see(min(indexes), ((column.name, column.kind) for column in batch.columns))
         self._batches.append((self._file.tell(), batch))
+        self._runs.append(run)
         try:
             frame.write_ipc_stream(self._file)
         except Exception as error:
@@ -173,26 +188,42 @@ class Spool:
 
         return pl.DataFrame(schema=self.schema.dtypes())
 
-    def _windows(self, size: int) -> Iterator[list[tuple[Batch, pl.DataFrame, list[int]]]]:
+    def _windows(self, size: int) -> Iterator[list[tuple[Batch, pl.DataFrame, Sequence[int]]]]:
         """Yield the rows of `size` plan indexes at a time, by batch: the batch, its rows, and their plan indexes."""
         self.flush()
         with self.path.open("rb") as file:
             read = self._reader(file)
+            in_order = self._batches_in_order()
             for start in range(0, len(self._places), size):
-                window = self._places[start : start + size]
-                places = sorted((place, start + at) for at, place in enumerate(window) if place != _ABSENT)
-                pieces = []
-                while places:
-                    number = places[0][0] >> _ROW_BITS
-                    mine = [pair for pair in places if pair[0] >> _ROW_BITS == number]
-                    places = places[len(mine) :]
-                    rows = [place & _ROW_MASK for place, _ in mine]
-                    frame = read(number)
-                    if frame.width:
-                        frame = frame[rows]
-                    pieces.append((self._batches[number][1], frame, [index for _, index in mine]))
+                window = range(start, min(start + size, len(self._places)))
+                pieces = self._pieces(window, read) if in_order is None else _cut(window, in_order, read)
                 if pieces:
-                    yield pieces
+                    yield [(self._batches[number][1], frame, indexes) for number, frame, indexes in pieces]
+
+    def _batches_in_order(self) -> list[tuple[range, int]] | None:
+        """Return the batches by plan index, where each is a run of its own; None where rows are among one another."""
+        runs = sorted(zip(self._runs, range(len(self._runs)), strict=True), key=lambda pair: pair[0].start)
+        at = 0
+        for run, _ in runs:
+            if not run or run.start != at:
+                return None
+            at = run.stop
+        return runs
+
+    def _pieces(self, window: range, read: Callable[[int], pl.DataFrame]) -> list[_Piece]:
+        """Return the rows of a window by batch, each row looked for by its place."""
+        held = self._places[window.start : window.stop]
+        places = sorted(pair for pair in zip(held, window, strict=True) if pair[0] != _ABSENT)
+        pieces = []
+        while places:
+            number = places[0][0] >> _ROW_BITS
+            mine = [pair for pair in places if pair[0] >> _ROW_BITS == number]
+            places = places[len(mine) :]
+            frame = read(number)
+            if frame.width:
+                frame = frame[[place & _ROW_MASK for place, _ in mine]]
+            pieces.append((number, frame, [index for _, index in mine]))
+        return pieces
 
     def _reader(self, file: BinaryIO) -> Callable[[int], pl.DataFrame]:
         import polars as pl  # noqa: PLC0415 - as above
@@ -233,3 +264,15 @@ class Spool:
             f"rows cannot be kept in {self.path}: {getattr(error, 'strerror', None) or error}",
             fix="free space or choose another results folder, then rerun: recorded answers cost nothing",
         )
+
+
+def _cut(window: range, runs: Sequence[tuple[range, int]], read: Callable[[int], pl.DataFrame]) -> list[_Piece]:
+    """Return the rows of a window by batch, cut out of batches that are runs of plan indexes."""
+    pieces: list[_Piece] = []
+    at = bisect_right(runs, window.start, key=lambda pair: pair[0].start) - 1
+    for run, number in runs[at:]:
+        if run.start >= window.stop:
+            break
+        here = range(max(run.start, window.start), min(run.stop, window.stop))
+        pieces.append((number, read(number)[here.start - run.start : here.stop - run.start], here))
+    return pieces
