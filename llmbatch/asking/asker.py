@@ -31,13 +31,15 @@ from llmbatch.cassette.store import Store
 from llmbatch.config import ResolvedModel
 from llmbatch.engine.protocol import Engine, Order, Outcome
 from llmbatch.errors import AuthorError, TaskError
-from llmbatch.experiment.answer import Answer
+from llmbatch.experiment.answer import Answer, Origin
 from llmbatch.money.cost import cost_usd
 from llmbatch.parse.structured import reask_message
 from llmbatch.prompt import Prompts
+from llmbatch.prompt.template import Template
 
 _ASKED_AGAIN = frozenset({FailureKind.PARSE_ERROR, FailureKind.INVALID_ANSWER})
 _MANNERS_KEPT = 512
+_WAYS_KEPT = 512
 
 
 class Asking(NamedTuple):
@@ -47,6 +49,15 @@ class Asking(NamedTuple):
     model: ResolvedModel | None
     withheld: frozenset[str] = frozenset()
     source: str | None = None
+
+
+class _Way(NamedTuple):
+    """How a question is put that differs from others in its fields alone. What ids stand for is held by it."""
+
+    shape: object
+    template: Template
+    manner: Manner
+    origin: Origin
 
 
 @dataclass(slots=True)
@@ -63,32 +74,54 @@ class Asker:
     engine: Engine | None = None
     on_author_error: Callable[[AuthorError], None] = field(default=lambda error: None)
     _manners: dict[tuple[object, ...], tuple[object, Manner]] = field(default_factory=dict)
+    _ways: dict[tuple[int, int, str], _Way] = field(default_factory=dict)
     _addresses: dict[int, tuple[ResolvedModel, Address]] = field(default_factory=dict)
 
     def prepare(self, positional: tuple[Any, ...], options: Mapping[str, Any], asking: Asking) -> Question:
         """Render, build the body, and take the next draw of that question within the case. Raises AuthorError."""
+        way, fields = None, None
+        if len(positional) == 3 and not options and type(positional[1]) is str:
+            shape, prompt, fields = positional
+            way = self._ways.get((id(asking.model), id(shape), prompt))
         try:
-            arguments = read_arguments(positional, options)
-            model = asking.model
-            if model is None or "model" in options:
-                model = self._choose(options.get("model"), asking)
-            template = self.prompts.get(arguments.prompt, verbatim=arguments.fields is None)
-            kept = None if options else self._manners.get((id(model), id(arguments.shape)))
-            manner = self._manner(arguments, model) if kept is None else kept[1]
-            if options or manner.instruction:
-                messages = word(arguments, template, manner, asking.withheld, asking.source)
+            if way is not None and type(fields) is dict:  # asked in this way before
+                messages = way.template.render(fields, withheld=asking.withheld, source=asking.source)
             else:
-                messages = template.render(arguments.fields or {}, withheld=asking.withheld, source=asking.source)
-            wire, canonical = manner.envelope.around(messages)
+                way, messages = self._worded(positional, options, asking)
+            manner = way.manner
+            address, written = manner.address, None
+            canonical = manner.envelope.canonical(messages) if address.keys_canonical else None
+            if canonical is None:
+                written, canonical = manner.envelope.around(messages)
+                digest = address.digest(written, canonical)
+            else:
+                digest = address.digest_of(canonical)
         except AuthorError as error:
             self.on_author_error(error)
             raise
         case = asking.case
-        digest, repeat = manner.address.digest(wire, canonical), case.repeat
-        ordinal = case.draw(digest, options.get("draw"))
+        repeat, ordinal = case.repeat, case.draw(digest, options.get("draw") if options else None)
         key = call_key(digest, repeat, ordinal)
         reasks = int(options.get("reasks", 0)) if options else 0
-        return question_of((manner, messages, wire, digest, repeat, ordinal, key, template.fingerprint, reasks))
+        return question_of((manner, way.origin, messages, written, digest, repeat, ordinal, key, reasks))
+
+    def _worded(
+        self, positional: tuple[Any, ...], options: Mapping[str, Any], asking: Asking
+    ) -> tuple[_Way, list[dict[str, Any]]]:
+        """Work out how the question is put, and put it; an ask without options is put so again at less cost."""
+        arguments = read_arguments(positional, options)
+        model = asking.model
+        if model is None or "model" in options:
+            model = self._choose(options.get("model"), asking)
+        template = self.prompts.get(arguments.prompt, verbatim=arguments.fields is None)
+        manner = self._manner(arguments, model)
+        messages = word(arguments, template, manner, asking.withheld, asking.source)
+        way = _Way(arguments.shape, template, manner, manner.origin(template.fingerprint))
+        if len(positional) == 3 and not options and type(arguments.prompt) is str and not manner.instruction:
+            if len(self._ways) >= _WAYS_KEPT:
+                self._ways.clear()
+            self._ways[id(asking.model), id(arguments.shape), arguments.prompt] = way
+        return way, messages
 
     def _choose(self, named: object, asking: Asking) -> ResolvedModel:
         if named is not None:
@@ -175,7 +208,7 @@ class Asker:
         digest = question.manner.address.digest(body.wire, body.canonical)
         # the draw of the question: when it is asked again depends on timing, which draw it is must not
         key = call_key(digest, case.repeat, question.ordinal)
-        return question._replace(messages=messages, wire=body.wire, digest=digest, key=key)
+        return question._replace(messages=messages, written=body.wire, digest=digest, key=key)
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})

@@ -15,6 +15,7 @@ from llmbatch.cassette.address import Address
 from llmbatch.client.chat import Envelope, resolve_parameters
 from llmbatch.config import ResolvedModel, StructuredMode
 from llmbatch.errors import TaskError
+from llmbatch.experiment.answer import Origin
 from llmbatch.parse.shape import Shape, shape_of
 from llmbatch.prompt.template import Template
 
@@ -34,19 +35,28 @@ class Manner(NamedTuple):
     qualified: str
     instruction: str
 
+    def origin(self, prompt_fingerprint: str) -> Origin:
+        """Return what the rows of such questions say of it."""
+        return Origin(self.model.text, self.mode, self.parameters, prompt_fingerprint)
+
 
 class Question(NamedTuple):
-    """One ask, ready to be looked up under its key, or to be sent."""
+    """One ask, ready to be looked up under its key, or to be sent. `written` is its body, where it is written yet."""
 
     manner: Manner
+    origin: Origin
     messages: list[dict[str, Any]]
-    wire: bytes
+    written: bytes | None
     digest: bytes
     repeat: int
     ordinal: int
     key: bytes
-    prompt_fingerprint: str
     reasks: int
+
+    @property
+    def wire(self) -> bytes:
+        """The body as it is sent."""
+        return self.written or self.manner.envelope.around(self.messages).wire
 
     def call(self) -> Call:
         """Return the call that records the answer."""

@@ -22,57 +22,29 @@ def answer_of(question: Question, reply: Reply) -> tuple[Answer[Any], Usage | No
         verdict = verdict_of_reply(reply, url=question.manner.address.url)
         assert verdict.kind is not None
         failure = Failure(verdict.kind, verdict.message, f"http_{reply.status}")
-        return _build(question, None, reply, failure), usage_of(reply.body)
-    completion = read_completion(reply.body, reply.header("content-type"))
+        return _failed(question, failure, reply=reply), usage_of(reply.body)
+    body = reply.body
+    # a body that is an object is no stream, whatever its content type says
+    completion = read_completion(body, None if body[:1] == b"{" else reply.header("content-type"))
     if isinstance(completion, Failure):
-        return _build(question, None, reply, completion), usage_of(reply.body)
-    shape = question.manner.shape
-    parsed = parse_answer(shape, completion, question.manner.mode)
+        return _failed(question, completion, reply=reply), usage_of(body)
+    manner = question.manner
+    parsed = parse_answer(manner.shape, completion, manner.mode)
     if isinstance(parsed, Failure):
-        return _build(question, completion, reply, parsed), completion.usage
-    columns = columns_of(parsed.value, shape)
-    return _build(question, completion, reply, None, value=parsed.value, columns=columns), completion.usage
+        return _failed(question, parsed, completion, reply), completion.usage
+    value = parsed.value
+    columns, text = columns_of(value, manner.shape), completion.text or completion.refusal or ""
+    return Answer(value, None, columns, text, question.messages, completion, question.origin, reply), completion.usage
 
 
 def unanswered(question: Question, failure: Failure) -> Answer[Any]:
     """Return the answer of a question that has no reply."""
-    return _build(question, None, None, failure)
+    return _failed(question, failure)
 
 
-def _build(
-    question: Question,
-    completion: Completion | None,
-    reply: Reply | None,
-    failure: Failure | None,
-    *,
-    value: Any = None,
-    columns: dict[str, Any] | None = None,
+def _failed(
+    question: Question, failure: Failure, completion: Completion | None = None, reply: Reply | None = None
 ) -> Answer[Any]:
-    manner = question.manner
-    if columns is None:
-        columns = dict.fromkeys(manner.shape.fields)
-    if completion is None:
-        completion = _NOTHING_SAID
-        messages: list[Any] = question.messages
-    else:
-        messages = [*question.messages, completion.message]
-    usage = completion.usage
-    return Answer(
-        value=value,
-        failure=failure,
-        columns=columns,
-        text=completion.text or completion.refusal or "",
-        messages=messages,
-        model=manner.model.text,
-        mode=manner.mode,
-        parameters=manner.parameters,
-        prompt_fingerprint=question.prompt_fingerprint,
-        finish_reason=completion.finish_reason,
-        served_model=completion.served_model,
-        fingerprint=completion.fingerprint,
-        tokens={} if usage is None else {"in": usage.tokens_in, "out": usage.tokens_out},
-        reply=reply,
-    )
-
-
-_NOTHING_SAID = Completion(None, None, None, None, None, None, None, None, {})
+    text = "" if completion is None else completion.text or completion.refusal or ""
+    columns = dict.fromkeys(question.manner.shape.fields)
+    return Answer(None, failure, columns, text, question.messages, completion, question.origin, reply)

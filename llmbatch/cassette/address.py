@@ -13,7 +13,17 @@ from llmbatch.cassette.scrub import Scrubber, key_headers_of
 class Address:
     """All of a request but its body, as it is stored."""
 
-    __slots__ = ("_content_type", "_digests", "_headers", "_is_json", "_method", "_scrubber", "url")
+    __slots__ = (
+        "_content_type",
+        "_digests",
+        "_headers",
+        "_is_json",
+        "_method",
+        "_scrubber",
+        "digest_of",
+        "keys_canonical",
+        "url",
+    )
 
     def __init__(
         self,
@@ -30,6 +40,9 @@ class Address:
         self._content_type = next(iter(self._headers.get("content-type", ())), None)
         self._is_json = self._content_type == "application/json"
         self._digests = Digests(self._method, self.url, key_headers_of(self._headers))
+        self.keys_canonical = self._is_json and not scrubber.replaces
+        """Whether `digest_of`, the digest of a canonical body, is that of the request: no secret can be in a body."""
+        self.digest_of = self._digests.of
 
     def digest(self, body: bytes | None, canonical: bytes | None = None) -> bytes:
         """Return the digest of a request, computed after scrubbing.

@@ -59,7 +59,6 @@ class CaseContext:
         "_branches",
         "_counts",
         "_in_flight",
-        "_lock",
         "_misses",
         "_unanswered",
         "abandoned",
@@ -73,6 +72,8 @@ class CaseContext:
         "repeat",
         "replies",
     )
+
+    _lock = threading.Lock()  # one for all: it is held for a few steps, and a case would seldom need its own
 
     def __init__(self, case_id: str, repeat: int, *, rehearsal: bool = False) -> None:
         self.case_id = case_id
@@ -90,7 +91,6 @@ class CaseContext:
         self._branches: dict[bytes, _Branch] = {}
         self._in_flight: set[bytes] = set()
         self._unanswered: dict[bytes, Failure] = {}
-        self._lock = threading.Lock()
 
     def draw(self, digest: bytes, explicit: int | None = None) -> int:
         """Return the ordinal of the next equal question, counted when it is put: 0, then 1, and so on.
@@ -101,7 +101,7 @@ class CaseContext:
         if explicit is not None:
             return explicit
         with self._lock:
-            self._claim(digest, "give each ask its own `draw=`, or put them one after another in one task")
+            self._claim(digest, _DRAW_FIX)
             ordinal = self._counts.get(digest, 0)
             self._counts[digest] = ordinal + 1
         return ordinal
@@ -163,6 +163,8 @@ class CaseContext:
     def _claim(self, digest: bytes, fix: str) -> None:
         branch = _current_branch()
         known = self._branches.setdefault(digest, branch)
+        if known is branch:
+            return
         # two weak references are compared by what they refer to: one whose task is gone equals no other, so
         # that the verdict depends neither on timing nor on a reused address
         if known() is not branch():
@@ -172,6 +174,7 @@ class CaseContext:
             )
 
 
+_DRAW_FIX = "give each ask its own `draw=`, or put them one after another in one task"
 _FOREIGN_FIX = (
     "send them in sequence from one task, or with distinct seeds "
     "(asyncio.gather and wait_for run what they get in tasks of their own; asyncio.timeout does not)"

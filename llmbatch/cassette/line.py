@@ -176,13 +176,13 @@ def frame(line: bytes) -> Frame:
 
 def decode_reply(line: bytes) -> Reply:
     """Return the reply of an answer's line without parsing the request. Raises BadLineError."""
-    payload = line[2:-_SUFFIX]
-    if not (line.startswith(b"- ") and line.endswith(b"%b%08x\n" % (CRC_MARK, zlib.crc32(payload)))):
+    end = len(line) - _SUFFIX
+    if not (line.startswith(b"- ") and line.endswith(b"%b%08x\n" % (CRC_MARK, zlib.crc32(memoryview(line)[2:end])))):
         payload_of(line, b"- ")  # says what is wrong
-    start, response = payload.find(_REQUEST_MARK), payload.rfind(_REPLY_MARK)
-    if start < 0 or response < start or not payload.endswith(b"}"):
+    start, response = line.find(_REQUEST_MARK), line.rfind(_REPLY_MARK)
+    if start < 0 or response < start or line[end - 1 : end] != b"}":
         raise BadLineError("it holds no request or no response")
-    text, binary = payload[:start] + payload[response:], False  # one object still, without the request
+    text, binary = line[2:start] + line[response:end], False  # one object still, without the request
     try:
         try:
             value = orjson.loads(text)

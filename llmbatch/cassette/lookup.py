@@ -42,8 +42,13 @@ class Lines:
         line = self._reader.line(place)
         try:
             reply = decode_reply(line)
-        except BadLineError as error:
-            raise self._reader.damaged(place, error) from error
+        except BadLineError:
+            self._reader.forget()
+            line = self._reader.line(place)
+            try:
+                reply = decode_reply(line)
+            except BadLineError as error:
+                raise self._reader.damaged(place, error) from error
         if not line.startswith(hexlify(key), _KEY_AT) and not (
             place[0] in self.older and self.whole(place).call.key == key
         ):

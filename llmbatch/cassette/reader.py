@@ -11,17 +11,23 @@ from llmbatch.cassette.line import BadLineError
 from llmbatch.cassette.segment import SegmentName, damaged
 
 _OPEN_FILES = 128  # 1,000,000 interactions are about 80 files; macOS allows a process 256
+_READ_AHEAD_BYTES = 1 << 17  # a replay asks in the order of the recording, or nearly
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Reader:
-    """Lines of the files of one kind; at most 128 files are open at a time."""
+    """Lines of the files of one kind; at most 128 files are open at a time.
+
+    Where a line follows the one before, what comes after it is read with it.
+    """
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder = folder
         self._kind = kind
         self._handles: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._ahead = memoryview(b"")
+        self._ahead_of = (0, 0, 0)  # the file, the offset and the end of what was read ahead
 
     def path(self, number: int) -> Path:
         """Return the file of that number."""
@@ -31,17 +37,30 @@ class Reader:
         """Return the bytes of one line. Raises CassetteDamaged when the file is gone or shorter by now."""
         number, offset, length = place
         with self._lock:
+            of, start, end = self._ahead_of
+            if of == number and start <= offset and offset + length <= end:
+                return bytes(self._ahead[offset - start : offset + length - start])
             try:
-                handle = self._handles.get(number)
-                if handle is None:
-                    handle = self._open(number)
-                text = _read_at(handle, length, offset)
-                while len(text) < length and (more := _read_at(handle, length - len(text), offset + len(text))):
-                    text += more  # a network file system may give less than was asked for
+                follows = of == number and end - _READ_AHEAD_BYTES <= offset <= end
+                text = self._read(number, max(length, _READ_AHEAD_BYTES) if follows else length, offset)
             except OSError as error:
                 raise self.damaged(place, error.strerror or str(error)) from error
-        if len(text) != length:
+            self._ahead, self._ahead_of = memoryview(text), (number, offset, offset + len(text))
+        if len(text) < length:
             raise self.damaged(place, "the file ends before it does")
+        return text[:length]
+
+    def forget(self) -> None:
+        """Read from the file again what was read ahead: it may be older than the place that is asked for."""
+        self._ahead_of = (0, 0, 0)
+
+    def _read(self, number: int, length: int, offset: int) -> bytes:
+        handle = self._handles.get(number)
+        if handle is None:
+            handle = self._open(number)
+        text = _read_at(handle, length, offset)
+        while len(text) < length and (more := _read_at(handle, length - len(text), offset + len(text))):
+            text += more  # a network file system may give less than was asked for
         return text
 
     def damaged(self, place: Position, why: BadLineError | str) -> Exception:

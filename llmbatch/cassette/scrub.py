@@ -75,6 +75,11 @@ class Scrubber:
         self._form_bytes = [form.encode("utf-8", "surrogatepass") for form in self._forms]
         self._kept_of: dict[object, Headers] = {}
 
+    @property
+    def replaces(self) -> bool:
+        """Whether there is a secret to be looked for in texts."""
+        return bool(self._forms)
+
     def url(self, url: str) -> str:
         """Return the URL without userinfo, fragment, secret query parameters and secrets."""
         return self.text(_stored_url(url))

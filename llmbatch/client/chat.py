@@ -88,6 +88,15 @@ class Envelope:
         wire = self._spelled_out(messages)
         return Body(wire, canonical_body(wire, None))
 
+    def canonical(self, messages: Sequence[Mapping[str, Any]]) -> bytes | None:
+        """Return the canonical part of `around` alone; None for messages that have to be spelled out."""
+        if self._canonical is None:
+            return None
+        try:
+            return orjson.dumps(messages).join(self._canonical)
+        except TypeError:
+            return None
+
     def _spelled_out(self, messages: Sequence[Mapping[str, Any]]) -> bytes:
         """Write what orjson refuses and JSON allows: lone surrogates, integers above 64 bits."""
         body = {"model": self._model, "messages": list(messages), **self._rest}

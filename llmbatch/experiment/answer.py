@@ -1,13 +1,17 @@
-"""What comes back from an ask. Knows no HTTP and no parser: the asking room fills it."""
+"""What comes back from an ask. Knows no HTTP and cannot parse: the asking room fills it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.errors import AnswerError, TaskError
+
+if TYPE_CHECKING:  # `import llmbatch` loads no library, and a parser needs some
+    from llmbatch.parse.completion import Completion
 
 Cell: TypeAlias = "str | int | float | bool | Sequence[Cell] | Mapping[str, Cell] | None"
 """What a row can hold in one column."""
@@ -17,54 +21,64 @@ T_co = TypeVar("T_co", covariant=True)
 _REPR_CHARACTERS = 60
 
 
+class Origin(NamedTuple):
+    """How an answer was asked for: the same for all that a variant asks in one way."""
+
+    model: str | None = None
+    mode: str | None = None
+    parameters: Mapping[str, Any] = MappingProxyType({})
+    prompt_fingerprint: str | None = None
+
+
+_UNASKED = Origin()
+
+
 class Answer(Generic[T_co]):
     """What came back; awaiting never raises for a bad answer, `.value` does.
 
-    `text` is what the model said, `messages` the whole conversation with its turn at the end. `columns` are
-    the answer's columns in a row; for a failed answer they are there too, and empty. The other attributes
-    are what the row tells about the answer. An answer is not changed once it is made.
+    `text` is what the model said. `columns` are the answer's columns in a row; for a failed answer they are there
+    too, and empty. `origin`, `completion` (None where there was none) and `reply` are what the row tells about the
+    answer. An answer is not changed once it is made.
     """
 
     __slots__ = (
-        "_value", "columns", "failure", "failure_detail", "failure_message", "fingerprint", "finish_reason",
-        "messages", "mode", "model", "parameters", "prompt_fingerprint", "reply", "served_model", "text",
-        "tokens",
+        "_asked", "_messages", "_value", "columns", "completion", "failure", "failure_detail", "failure_message",
+        "origin", "reply", "text",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one is made for every ask, and names cost time
         self,
-        *,
         value: T_co | None = None,
         failure: Failure | None = None,
-        columns: Mapping[str, Any] | None = None,
+        columns: Mapping[str, Any] = MappingProxyType({}),
         text: str = "",
-        messages: Sequence[Mapping[str, Any]] = (),
-        model: str | None = None,
-        mode: str | None = None,
-        parameters: Mapping[str, Any] | None = None,
-        prompt_fingerprint: str | None = None,
-        finish_reason: str | None = None,
-        served_model: str | None = None,
-        fingerprint: str | None = None,
-        tokens: Mapping[str, int] | None = None,
+        asked: Sequence[Mapping[str, Any]] = (),
+        completion: Completion | None = None,
+        origin: Origin = _UNASKED,
         reply: Reply | None = None,
     ) -> None:
         self._value: Final = value
-        self.failure: Final[FailureKind | None] = failure.kind if failure is not None else None
-        self.failure_message: Final[str] = failure.message if failure is not None else ""
-        self.failure_detail: Final[str] = failure.detail if failure is not None else ""
-        self.columns: Final[Mapping[str, Any]] = columns if columns is not None else {}
-        self.text: Final[str] = text
-        self.messages: Final[list[Mapping[str, Any]]] = list(messages)
-        self.model: Final[str | None] = model
-        self.mode: Final[str | None] = mode
-        self.parameters: Final[Mapping[str, Any]] = parameters if parameters is not None else {}
-        self.prompt_fingerprint: Final[str | None] = prompt_fingerprint
-        self.finish_reason: Final[str | None] = finish_reason
-        self.served_model: Final[str | None] = served_model
-        self.fingerprint: Final[str | None] = fingerprint
-        self.tokens: Final[Mapping[str, int]] = tokens if tokens is not None else {}
-        self.reply: Final[Reply | None] = reply
+        if failure is None:
+            self.failure: FailureKind | None = None
+            self.failure_message = self.failure_detail = ""
+        else:
+            self.failure = failure.kind
+            self.failure_message = failure.message
+            self.failure_detail = failure.detail
+        self.columns: Final = columns
+        self.text: Final = text
+        self.completion: Final = completion
+        self.origin: Final = origin
+        self.reply: Final = reply
+        self._asked = asked
+        self._messages: list[Mapping[str, Any]] | None = None
+
+    @property
+    def messages(self) -> list[Mapping[str, Any]]:
+        """The whole conversation, with the model's turn at the end."""
+        if self._messages is None:
+            self._messages = [*self._asked, *([] if self.completion is None else [self.completion.message])]
+        return self._messages
 
     @property
     def ok(self) -> bool:

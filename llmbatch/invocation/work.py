@@ -143,7 +143,7 @@ class Work:
                 last.cancel()
 
     def _finish(self, case: Case, done: Done) -> None:
-        self.spool.add(case.index, done.row)
+        self.spool.add_cells(case.index, done.row.names, done.row.cells)
         if case.sample.error is not None and not self.bad_sample:
             self.bad_sample = case.sample.error.message
             self.note(f"a sample cannot be read, the first is {self.bad_sample}; such cases are rows of their own")
@@ -172,7 +172,8 @@ class Work:
         try:
             for case in self.plan:
                 if case.index not in self.spool:
-                    self.spool.add(case.index, runner.not_run(case).row)
+                    row = runner.not_run(case).row
+                    self.spool.add_cells(case.index, row.names, row.cells)
         except LlmbatchError as error:  # the samples cannot be read again: the rows there are, are written
             self._end(error)
 

@@ -26,22 +26,23 @@ PROMPT_SUFFIXES = (".md", ".txt")
 class Variant:
     """One combination of values by name, in the order of the parameters. Without any, `id` is empty.
 
-    `model` is the model given by it, as `endpoint/name`; `columns` are what each of its rows says of it.
+    `model` is the model given by it, as `endpoint/name`; `names` and `cells` are the columns of its other values.
     """
 
     values: Mapping[str, object]
     id: str
     marks: tuple[str, ...] = ()
     model: str | None = field(init=False, repr=False, compare=False)
-    columns: Mapping[str, object] = field(init=False, repr=False, compare=False)
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    cells: tuple[object, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         model = self.values.get("model")
         object.__setattr__(self, "model", None if model is None else str(model))
-        # what each row says of it: worked out once here, because there may be a million rows
-        values = {f"{PREFIX}{name}": _cell(value) for name, value in self.values.items() if name != "model"}
-        own = {"llmbatch_variant": self.id, "llmbatch_model": self.model, **values}
-        object.__setattr__(self, "columns", own)  # a dict: a proxy is copied into a row in thrice the time
+        # worked out once here, because there may be a million rows
+        others = {f"{PREFIX}{name}": _cell(value) for name, value in self.values.items() if name != "model"}
+        object.__setattr__(self, "names", tuple(others))
+        object.__setattr__(self, "cells", tuple(others.values()))
 
 
 def _cell(value: object) -> object:

@@ -42,7 +42,8 @@ class Template:
             (name, line, turn.text.place) for turn in turns if turn.text for _, name, line in turn.text.slots
         )
         self.placeholders: tuple[tuple[str, int], ...] = tuple((name, line) for name, line, _ in self._slots)
-        self._messages = [(turn, turn.unfilled()) for turn in self.turns]
+        self._messages = [turn.unfilled() for turn in self.turns]
+        self._filled = [(number, turn.text) for number, turn in enumerate(self.turns) if turn.text and turn.text.slots]
         self._names = frozenset(name for name, _ in self.placeholders)
 
     @classmethod
@@ -87,14 +88,11 @@ class Template:
         """
         if type(fields) is not dict:
             fields = dict(fields)  # a defaultdict would answer for any name
-        if not self._names.isdisjoint(withheld) or not self._names <= fields.keys():
+        if not (self._names.isdisjoint(withheld) and self._names <= fields.keys()):
             self.check(fields, withheld, source=source)
-        messages = []
-        for turn, message in self._messages:
-            filled = message.copy()
-            if turn.text is not None and turn.text.slots:
-                filled["content"] = turn.text.filled(fields)
-            messages.append(filled)
+        messages = [message.copy() for message in self._messages]
+        for number, text in self._filled:
+            messages[number]["content"] = text.filled(fields)
         return messages
 
 

@@ -23,7 +23,7 @@ from llmbatch.plan.variant import Variant
 from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.outcome import FATAL, answer_spoken_of, cost_of, failure_of_exception, failure_of_return, first_of
-from llmbatch.runner.row import NOT_RUN, build_row, columns_of_return
+from llmbatch.runner.row import NOT_RUN, Row, RowBuilder, columns_of_return
 
 MOST_PASSES = 10
 """How often a task is run again for answers that it did not wait for. Each pass records one more, or is the last."""
@@ -39,7 +39,7 @@ class TaskLeft(Exception):
 class Done(NamedTuple):
     """What one case came to."""
 
-    row: dict[str, Any]
+    row: Row
     failure: Failure | None
     error: Exception | None = None
     paid: int = 0
@@ -62,6 +62,7 @@ class CaseRunner:
     executor: Executor
     run_log: Log
     counters: Counters
+    _rows: RowBuilder = field(default_factory=RowBuilder)
     _models: dict[str, tuple[Variant | None, ResolvedModel | None]] = field(default_factory=dict)
 
     async def run(self, case: Case) -> Done:
@@ -73,7 +74,7 @@ class CaseRunner:
         """
         if case.sample.error is not None:
             self.run_log.write("sample_error", case=case.id, message=case.sample.error.message)
-            return Done(build_row(case, failure=case.sample.error), case.sample.error)
+            return Done(self._rows.build(case, failure=case.sample.error), case.sample.error)
         passes: list[CaseContext] = []
         try:
             while True:
@@ -125,7 +126,7 @@ class CaseRunner:
 
     def not_run(self, case: Case) -> Done:
         """Return the row of a case that was never started."""
-        return Done(build_row(case, failure=NOT_RUN), NOT_RUN)
+        return Done(self._rows.build(case, failure=NOT_RUN), NOT_RUN)
 
     async def _run_in(self, context: CaseContext, case: Case) -> Done:
         ask = self._bind(context, case)
@@ -144,7 +145,7 @@ class CaseRunner:
             else:
                 answer, columns = answer_spoken_of(returned, answers), columns_of_return(returned)
                 failure = failure_of_return(returned, answers)
-            row = build_row(
+            row = self._rows.build(
                 case,
                 failure=failure,
                 context=context,
@@ -161,7 +162,7 @@ class CaseRunner:
             failure = failure_of_exception(error, ask.answers, context)
             answer = answer_spoken_of(None, ask.answers)
             cost_usd = cost_of(context)
-            row = build_row(
+            row = self._rows.build(
                 case, failure=failure, context=context, answers=ask.answers, answer=answer, cost_usd=cost_usd
             )
         finally:

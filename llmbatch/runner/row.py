@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.case import CaseContext
-from llmbatch.columns import PREFIX
+from llmbatch.columns import OWN_DTYPES, PREFIX, TRUTH
 from llmbatch.errors import TaskError
 from llmbatch.experiment.answer import Answer
 from llmbatch.parse.completion import usage_of
 from llmbatch.plan import Case, PlannedTask
+from llmbatch.plan.variant import Variant
 from llmbatch.samples.values import canonical_json
 from llmbatch.tables.cells import cell_of
 
@@ -43,76 +45,135 @@ def columns_of_return(value: object) -> Mapping[str, Any]:
             )
 
 
-def build_row(
-    case: Case,
-    *,
-    failure: Failure | None,
-    context: CaseContext | None = None,
-    answers: Sequence[Answer[Any] | None] = (),
-    answer: Answer[Any] | None = None,
-    columns: Mapping[str, Any] = MappingProxyType({}),
-    cost_usd: float | None = None,
-) -> dict[str, Any]:
-    """Return the row of a case.
+class Row(NamedTuple):
+    """The row of a case: the cells, and the names of their columns, one tuple for many rows."""
 
-    `answers` are all that the case was given, and `answer` the one the row speaks of (returned, else the last one
-    put); `columns` are the returned value's. Raises TaskError when a returned column has the name of a sample field.
-    """
-    sample, task = case.sample, case.task
-    fields = dict(sample.data)
-    if task.truth is not None:
-        fields.pop(task.truth, None)
-        fields["truth"] = sample.truth
-    for name in columns:
-        if name in fields or name[:_PREFIX_LENGTH] == PREFIX:
-            raise _clash(task, fields, columns)
-    replies = () if context is None else context.replies
-    return {
-        **fields,
-        **columns,
-        "llmbatch_case": case.id,
-        "llmbatch_task": task.name,
-        **case.variant.columns,
-        "llmbatch_sample": sample.id,
-        "llmbatch_repeat": case.repeat,
-        **(_OK if failure is None else _state(failure)),
-        **(_UNSAID if answer is None else _said(answer)),
-        **(_measured(replies, answers, cost_usd) if replies or cost_usd is not None else _UNMEASURED),
-    }
+    names: tuple[str, ...]
+    cells: tuple[Any, ...]
+
+    def cell(self, name: str) -> Any:
+        """Return one cell."""
+        return self.cells[self.names.index(name)]
 
 
-def _clash(task: PlannedTask, row: Mapping[str, Any], columns: Mapping[str, Any]) -> TaskError:
-    first = min(name for name in columns if name in row or name.startswith(PREFIX))
-    return TaskError(
-        f"{task.name} returned `{first}`, which is a field of the sample or a reserved name",
-        place=task.place,
-        fix=f"return it under another name, for instance `answer_{first}`",
+_row_of: Callable[[tuple[Any, ...]], Row] = partial(tuple.__new__, Row)  # a third of the time of Row(...)
+
+
+class RowBuilder:
+    """Builds the rows of a run; what the rows of a task with like fields have in common is worked out once."""
+
+    __slots__ = ("_columns", "_dropped", "_fields", "_names", "_task")
+
+    def __init__(self) -> None:
+        self._task: PlannedTask | None = None
+        self._fields: tuple[str, ...] = ()
+        self._columns: tuple[str, ...] = ()
+        self._dropped: tuple[int, ...] = ()
+        self._names: tuple[str, ...] = ()
+
+    def build(
+        self,
+        case: Case,
+        *,
+        failure: Failure | None,
+        context: CaseContext | None = None,
+        answers: Sequence[Answer[Any] | None] = (),
+        answer: Answer[Any] | None = None,
+        columns: Mapping[str, Any] = MappingProxyType({}),
+        cost_usd: float | None = None,
+    ) -> Row:
+        """Return the row of a case.
+
+        `answers` are all that the case was given, and `answer` the one the row speaks of (returned, else the last one
+        put); `columns` are the returned value's. Raises TaskError when a returned column has the name of a sample
+        field.
+        """
+        sample, task, variant = case.sample, case.task, case.variant
+        data = sample.data
+        if task is not self._task or self._fields != tuple(data) or self._columns != tuple(columns):
+            self._look_at(task, variant, tuple(data), tuple(columns))
+        values = list(data.values())
+        for position in self._dropped:
+            del values[position]
+        if task.truth is not None:
+            values.append(sample.truth)
+        model, said = (variant.model, _UNSAID) if answer is None else (answer.origin.model, _said(answer))
+        replies = () if context is None else context.replies
+        cells = (
+            *values,
+            *columns.values(),
+            case.id,
+            task.name,
+            variant.id,
+            model,
+            *variant.cells,
+            sample.id,
+            case.repeat,
+            *(_OK if failure is None else _state(failure)),
+            *said,
+            *(_measured(replies, answers, cost_usd) if replies or cost_usd is not None else _UNMEASURED),
+        )
+        return _row_of((self._names, cells))
+
+    def _look_at(self, task: PlannedTask, variant: Variant, fields: tuple[str, ...], columns: tuple[str, ...]) -> None:
+        """Work out the names of rows with these sample fields and answer columns. Raises TaskError."""
+        taken = frozenset() if task.truth is None else frozenset({task.truth, TRUTH})
+        kept = [name for name in fields if name not in taken and name not in OWN_DTYPES]
+        own = (*kept, *(() if task.truth is None else (TRUTH,)))
+        clashing = [name for name in columns if name in own or name.startswith(PREFIX)]
+        if clashing:
+            first = min(clashing)
+            raise TaskError(
+                f"{task.name} returned `{first}`, which is a field of the sample or a reserved name",
+                place=task.place,
+                fix=f"return it under another name, for instance `answer_{first}`",
+            )
+        self._names = (*own, *columns, *_CASE, *variant.names, *_SAMPLE, *_STATE, *_SAID, *_MEASURED)
+        self._dropped = tuple(at for at in reversed(range(len(fields))) if fields[at] not in kept)
+        self._task, self._fields, self._columns = task, fields, columns
+
+
+_CASE = ("llmbatch_case", "llmbatch_task", "llmbatch_variant", "llmbatch_model")
+_SAMPLE = ("llmbatch_sample", "llmbatch_repeat")
+_STATE = ("llmbatch_status", "llmbatch_error_kind", "llmbatch_error")
+_OK: tuple[Any, ...] = ("ok", None, None)
+
+
+def _state(failure: Failure) -> tuple[Any, ...]:
+    return str(failure.kind), failure.detail or str(failure.kind), failure.message
+
+
+_SAID = (
+    "llmbatch_text",
+    "llmbatch_finish_reason",
+    "llmbatch_mode",
+    "llmbatch_served_model",
+    "llmbatch_fingerprint",
+    "llmbatch_prompt_fingerprint",
+    "llmbatch_parameters",
+)
+_UNSAID = (None,) * len(_SAID)
+"""The same columns where nothing was said, so that a run in which nothing was has the columns of every other."""
+
+
+def _said(answer: Answer[Any]) -> tuple[Any, ...]:
+    origin, completion = answer.origin, answer.completion
+    finish_reason = served_model = fingerprint = None
+    if completion is not None:
+        finish_reason, served_model, fingerprint = (
+            completion.finish_reason,
+            completion.served_model,
+            completion.fingerprint,
+        )
+    return (
+        answer.text or None,
+        finish_reason,
+        origin.mode,
+        served_model,
+        fingerprint,
+        origin.prompt_fingerprint,
+        _parameters_text(origin.parameters),
     )
-
-
-_PREFIX_LENGTH = len(PREFIX)
-_OK: Mapping[str, Any] = {"llmbatch_status": "ok", "llmbatch_error_kind": None, "llmbatch_error": None}
-
-
-def _state(failure: Failure) -> dict[str, Any]:
-    return {
-        "llmbatch_status": str(failure.kind),
-        "llmbatch_error_kind": failure.detail or str(failure.kind),
-        "llmbatch_error": failure.message,
-    }
-
-
-def _said(answer: Answer[Any]) -> dict[str, Any]:
-    return {
-        "llmbatch_model": answer.model,
-        "llmbatch_text": answer.text or None,
-        "llmbatch_finish_reason": answer.finish_reason,
-        "llmbatch_mode": answer.mode,
-        "llmbatch_served_model": answer.served_model,
-        "llmbatch_fingerprint": answer.fingerprint,
-        "llmbatch_prompt_fingerprint": answer.prompt_fingerprint,
-        "llmbatch_parameters": _parameters_text(answer.parameters),
-    }
 
 
 _last_text: tuple[Mapping[str, Any] | None, dict[str, Any], str] = None, {}, ""
@@ -129,44 +190,41 @@ def _parameters_text(parameters: Mapping[str, Any]) -> str:
     return text
 
 
-_UNSAID = dict.fromkeys(
-    (
-        "llmbatch_text",
-        "llmbatch_finish_reason",
-        "llmbatch_mode",
-        "llmbatch_served_model",
-        "llmbatch_fingerprint",
-        "llmbatch_prompt_fingerprint",
-        "llmbatch_parameters",
-    )
+_MEASURED = (
+    "llmbatch_tokens_in",
+    "llmbatch_tokens_out",
+    "llmbatch_cost_usd",
+    "llmbatch_asks",
+    "llmbatch_request_id",
+    "llmbatch_recorded_at",
+    "llmbatch_taken_us",
 )
-"""The same columns where nothing was said, so that a run in which nothing was has the columns of every other."""
+_UNMEASURED: tuple[Any, ...] = (None, None, None, 0, None, None, None)
 
 
 def _measured(
     replies: Sequence[Reply], answers: Sequence[Answer[Any] | None], cost_usd: float | None
-) -> Mapping[str, Any]:
+) -> tuple[Any, ...]:
     if not replies:
-        return {**_UNMEASURED, "llmbatch_cost_usd": cost_usd}
+        return (*_UNMEASURED[:2], cost_usd, *_UNMEASURED[3:])
     last, taken_us = replies[0], replies[0].taken_us
     if len(replies) > 1:
         # the latest by its own clock: the order in which gathered asks ended is not the replay's
         last = max(replies, key=lambda reply: reply.recorded_at)
         taken_us = sum([reply.taken_us for reply in replies])
     only = answers[0] if len(replies) == len(answers) == 1 else None
-    if only is not None and only.reply is last and only.tokens:
-        tokens_in, tokens_out = only.tokens.get("in"), only.tokens.get("out")
-    else:
-        tokens_in, tokens_out = _tokens(replies, answers)
-    return {
-        "llmbatch_tokens_in": tokens_in,
-        "llmbatch_tokens_out": tokens_out,
-        "llmbatch_cost_usd": cost_usd,
-        "llmbatch_asks": len(replies),
-        "llmbatch_request_id": values[0] if (values := last.headers.get("x-request-id")) else None,
-        "llmbatch_recorded_at": last.recorded_at,
-        "llmbatch_taken_us": taken_us,
-    }
+    usage = None if only is None or only.reply is not last or only.completion is None else only.completion.usage
+    tokens_in, tokens_out = _tokens(replies, answers) if usage is None else (usage.tokens_in, usage.tokens_out)
+    request_ids = last.headers.get("x-request-id")
+    return (
+        tokens_in,
+        tokens_out,
+        cost_usd,
+        len(replies),
+        request_ids[0] if request_ids else None,
+        last.recorded_at,
+        taken_us,
+    )
 
 
 def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> tuple[int | None, int | None]:
@@ -174,30 +232,20 @@ def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> 
 
     The counts of replies that became answers are read already.
     """
-    read = {id(answer.reply): answer.tokens for answer in answers if answer is not None and answer.tokens}
+    read = {
+        id(answer.reply): answer.completion.usage
+        for answer in answers
+        if answer is not None and answer.completion is not None
+    }
     tokens_in = tokens_out = counted = 0
     for reply in replies:
-        tokens = read.get(id(reply))
-        if tokens is None:
-            usage = usage_of(reply.body)
-            if usage is None:
-                continue
-            tokens = {"in": usage.tokens_in, "out": usage.tokens_out}
+        usage = read.get(id(reply)) or usage_of(reply.body)
+        if usage is None:
+            continue
         counted += 1
-        tokens_in += tokens["in"]
-        tokens_out += tokens["out"]
+        tokens_in += usage.tokens_in
+        tokens_out += usage.tokens_out
     return (tokens_in, tokens_out) if counted else (None, None)
-
-
-_UNMEASURED: Mapping[str, Any] = {
-    "llmbatch_tokens_in": None,
-    "llmbatch_tokens_out": None,
-    "llmbatch_cost_usd": None,
-    "llmbatch_asks": 0,
-    "llmbatch_request_id": None,
-    "llmbatch_recorded_at": None,
-    "llmbatch_taken_us": None,
-}
 
 
 NOT_RUN = Failure(FailureKind.NOT_RUN, "the run ended before this case")

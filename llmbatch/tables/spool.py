@@ -214,7 +214,7 @@ class Spool:
         """Return the rows of a window by batch, each row looked for by its place."""
         held = self._places[window.start : window.stop]
         places = sorted(pair for pair in zip(held, window, strict=True) if pair[0] != _ABSENT)
-        pieces = []
+        pieces: list[_Piece] = []
         while places:
             number = places[0][0] >> _ROW_BITS
             mine = [pair for pair in places if pair[0] >> _ROW_BITS == number]
