@@ -14,6 +14,7 @@ import zlib
 from binascii import unhexlify
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import orjson
 
 from llmbatch.call.values import Call, Headers, Reply, Request
@@ -57,6 +58,32 @@ class Frame(NamedTuple):
 
     key: bytes
     generation: int
+
+
+class _Status(msgspec.Struct, gc=False):
+    code: int
+    message: str
+
+
+class _Body(msgspec.Struct, gc=False):
+    string: str
+
+
+class _Response(msgspec.Struct, gc=False):
+    status: _Status
+    headers: dict[str, tuple[str, ...]]
+    body: _Body
+
+
+class _Answered(msgspec.Struct, gc=False):
+    """What an answer's line says of its reply, where the body is a text: read with its types in one step."""
+
+    recorded_at: str
+    taken_us: int
+    response: _Response
+
+
+_answered = msgspec.json.Decoder(_Answered).decode
 
 
 class Decoded(NamedTuple):
@@ -182,12 +209,23 @@ def decode_reply(line: bytes) -> Reply:
     start, response = line.find(_REQUEST_MARK), line.rfind(_REPLY_MARK)
     if start < 0 or response < start or line[end - 1 : end] != b"}":
         raise BadLineError("it holds no request or no response")
-    text, binary = line[2:start] + line[response:end], False  # one object still, without the request
+    text = line[2:start] + line[response:end]  # one object still, without the request
     try:
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            value, binary = _loads(text, _BINARY_REPLY, _PLAIN_REPLY)
+        found = _answered(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return _reply_of(text)
+    response_of = found.response
+    status = response_of.status
+    if not 100 <= status.code <= 999:
+        raise BadLineError("its status is no HTTP status")
+    body = response_of.body.string.encode()
+    return Reply(status.code, status.message, response_of.headers, body, found.recorded_at, found.taken_us)
+
+
+def _reply_of(text: bytes) -> Reply:
+    """Return the reply of a line that is not of the usual form: its body is binary, or it is not as it should be."""
+    try:
+        value, binary = _loads(text, _BINARY_REPLY, _PLAIN_REPLY)
         return _reply(value, value["response"], binary=binary)
     except BadLineError:
         raise
@@ -246,19 +284,11 @@ def _request(text: bytes) -> Request:
 
 
 def _reply(head: dict[str, Any], response: dict[str, Any], *, binary: bool) -> Reply:
-    # written out: this runs for every answer that is replayed
     status, text = response["status"], response["body"]["string"]
     body = text.encode() if type(text) is str and not binary else _body_bytes(text, binary=binary)
     if body is None:
         raise BadLineError("its body is null")
-    headers = {}
-    for name, values in response["headers"].items():
-        if type(values) is not list:
-            raise TypeError("a header has no list of values")
-        for value in values:
-            if type(value) is not str:
-                raise TypeError("a header's value is no text")
-        headers[name] = tuple(values)
+    headers = _headers(response["headers"])
     code, reason, recorded_at, taken_us = status["code"], status["message"], head["recorded_at"], head["taken_us"]
     if type(code) is not int or not 100 <= code <= 999 or type(reason) is not str:
         raise BadLineError("its status is no HTTP status")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from llmbatch.call.failure import Failure, FailureKind
@@ -29,7 +30,8 @@ class Completion(NamedTuple):
     """One answer of a chat or text completion.
 
     `message` is the assistant's message as received, to be sent back in the next turn. `text` is None
-    where the model sent none; `reasoning` is what it thought aloud in a member of its own.
+    where the model sent none; `reasoning` is what it thought aloud in a member of its own. `held` is that message, or
+    the body that it is still to be taken from.
     """
 
     text: str | None
@@ -40,7 +42,55 @@ class Completion(NamedTuple):
     served_model: str | None
     fingerprint: str | None
     usage: Usage | None
-    message: dict[str, Any]
+    held: dict[str, Any] | bytes
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The assistant's message as received."""
+        if isinstance(self.held, bytes):
+            message: dict[str, Any] = orjson.loads(self.held)["choices"][0]["message"]
+            return message
+        return self.held
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: str
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: _Message
+    finish_reason: str | None = None
+    error: None = None
+
+
+class _Document(msgspec.Struct, gc=False):
+    """A whole completion that says something and nothing else: what most are, read with its types in one step."""
+
+    choices: list[_Choice]
+    model: str | None = None
+    system_fingerprint: str | None = None
+    usage: _Usage | None = None
+
+
+_document = msgspec.json.Decoder(_Document).decode
 
 
 def read_completion(body: bytes, content_type: str | None = None) -> Completion | Failure:
@@ -49,6 +99,12 @@ def read_completion(body: bytes, content_type: str | None = None) -> Completion 
     A body that is no such thing is a Failure: INVALID_JSON, NOT_API, EMPTY_CHOICES, SERVER_ERROR (an error
     object in a good reply) or TRUNCATED_BODY (a stream that was cut). Never raises.
     """
+    plain = _plain(body) if body[:1] == b"{" else None
+    return _looked_at(body, content_type) if plain is None else plain
+
+
+def _looked_at(body: bytes, content_type: str | None = None) -> Completion | Failure:
+    """Read a body of any kind member by member."""
     try:
         # a body that is an object is no stream, whatever its content type says
         document = orjson.loads(body) if body[:1] == b"{" else _load(body, content_type)
@@ -93,6 +149,48 @@ def read_completion(body: bytes, content_type: str | None = None) -> Completion 
     )
 
 
+def _plain(body: bytes) -> Completion | None:
+    """Return a completion of the usual form; None for all others, which are looked at member by member."""
+    try:
+        document = _document(body)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    if not document.choices or (choice := document.choices[0]).finish_reason == "error":
+        return None
+    used, usage = document.usage, None
+    if used is not None:
+        usage = _counted(used)
+        if usage is None:
+            return None
+    said = choice.message
+    return _completed(
+        (
+            said.content,
+            choice.finish_reason,
+            None,
+            None,
+            said.reasoning_content or said.reasoning,
+            document.model,
+            document.system_fingerprint,
+            usage,
+            body,
+        )
+    )
+
+
+def _counted(used: _Usage) -> Usage | None:
+    """Return the token counts; None where one is negative."""
+    inner_in, inner_out = used.prompt_tokens_details, used.completion_tokens_details
+    cached = None if inner_in is None else inner_in.cached_tokens
+    if cached is None:
+        cached = used.prompt_cache_hit_tokens or 0  # DeepSeek
+    reasoning = (None if inner_out is None else inner_out.reasoning_tokens) or 0
+    if used.prompt_tokens < 0 or used.completion_tokens < 0 or cached < 0 or reasoning < 0:
+        return None
+    return _usage_of((used.prompt_tokens, used.completion_tokens, cached, reasoning))
+
+
+_usage_of: Callable[[Iterable[Any]], Usage] = partial(tuple.__new__, Usage)
 _completed: Callable[[Iterable[Any]], Completion] = partial(tuple.__new__, Completion)  # a third of Completion(...)
 
 

@@ -45,8 +45,17 @@ class Done(NamedTuple):
     paid: int = 0
 
 
+class _Bound(NamedTuple):
+    """What the cases of one variant have in common; `rest` is what an Asking has beside its case and model."""
+
+    variant: Variant
+    model: ResolvedModel | None
+    rest: tuple[frozenset[str], str]
+    arguments: dict[str, Any]
+    taken: frozenset[str]
+
+
 _asking_of: Callable[[tuple[Any, ...]], Asking] = partial(tuple.__new__, Asking)  # a third of the time of Asking(...)
-_NOTHING = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class CaseRunner:
     run_log: Log
     counters: Counters
     _rows: RowBuilder = field(default_factory=RowBuilder)
-    _models: dict[str, tuple[Variant | None, ResolvedModel | None]] = field(default_factory=dict)
+    _bound: dict[str, _Bound] = field(default_factory=dict)
 
     async def run(self, case: Case) -> Done:
         """Return the case's row; raises only what must end the run.
@@ -75,16 +84,12 @@ class CaseRunner:
         if case.sample.error is not None:
             self.run_log.write("sample_error", case=case.id, message=case.sample.error.message)
             return Done(self._rows.build(case, failure=case.sample.error), case.sample.error)
-        passes: list[CaseContext] = []
+        context = CaseContext(case.id, case.repeat)
+        passes = [context]
         try:
-            while True:
-                context = CaseContext(case.id, case.repeat)
-                passes.append(context)
-                done = await self._run_in(context, case)
-                if context.pending:
-                    await _settled(context)
-                if not context.abandoned or len(passes) == MOST_PASSES:
-                    break
+            done = await self._run_in(context, case)
+            if context.pending or context.abandoned:
+                done = await self._run_again(passes, case, done)
         except FATAL:
             for context in passes:
                 with suppress(*FATAL):  # the first is raised already
@@ -96,10 +101,23 @@ class CaseRunner:
             self._log(case, done.failure, done.error)
         return done if not paid else done._replace(paid=paid)
 
+    async def _run_again(self, passes: list[CaseContext], case: Case, done: Done) -> Done:
+        """Run a case until it waits for all that it asks; `passes` has the contexts so far, and gets the others."""
+        await _settled(passes[-1])
+        while passes[-1].abandoned and len(passes) < MOST_PASSES:
+            passes.append(CaseContext(case.id, case.repeat))
+            done = await self._run_in(passes[-1], case)
+            await _settled(passes[-1])
+        return done
+
     def _count(self, passes: list[CaseContext]) -> int:
         """Add what the passes of a case asked to the counters, each interaction once; return what was paid."""
         counters, last = self.counters, passes[-1]
-        paid = last.paid if len(passes) == 1 else sum([context.paid for context in passes])
+        if len(passes) == 1:
+            counters.paid += last.paid
+            counters.cached += last.cached
+            return last.paid
+        paid = sum([context.paid for context in passes])
         counters.paid += paid
         counters.cached += max(0, last.paid + last.cached - paid)
         return paid
@@ -109,11 +127,11 @@ class CaseRunner:
         context = CaseContext(case.id, case.repeat, rehearsal=True)
         token = current_case.set(context)
         try:
-            ask = self._bind(context, case)
+            arguments = self._arguments(case, *self._bind(context, case))
             if case.task.is_async:
-                await case.task.function(**self._arguments(case, ask))
+                await case.task.function(**arguments)
             else:
-                await self._in_thread(case, ask)
+                await self._in_thread(case, arguments)
         except (SystemExit, asyncio.CancelledError) as error:
             _contained_exception(error)
         except (Exception, RehearsalOver):  # noqa: BLE001 - the asker has noted what must stop the run
@@ -129,14 +147,15 @@ class CaseRunner:
         return Done(self._rows.build(case, failure=NOT_RUN), NOT_RUN)
 
     async def _run_in(self, context: CaseContext, case: Case) -> Done:
-        ask = self._bind(context, case)
+        ask, bound = self._bind(context, case)
         token = current_case.set(context)
         error: Exception | None = None
         try:
+            arguments = self._arguments(case, ask, bound)
             if case.task.is_async:
-                returned = await case.task.function(**self._arguments(case, ask))
+                returned = await case.task.function(**arguments)
             else:
-                returned = await self._in_thread(case, ask)
+                returned = await self._in_thread(case, arguments)
             answers, cost_usd = ask.answers, cost_of(context)
             answer: Answer[Any] | None
             if type(returned) is Answer and returned.failure is None and answers == [returned]:
@@ -175,33 +194,40 @@ class CaseRunner:
         else:
             self.run_log.write("warning", case=case.id, kind=str(failure.kind), message=failure.message)
 
-    def _bind(self, context: CaseContext, case: Case) -> BoundAsk:
-        task, variant = case.task, case.variant
-        if self._models.get(variant.id, _NOTHING)[0] is not variant:
-            self._models[variant.id] = variant, self.model_of(case)
-        model = self._models[variant.id][1]
-        return BoundAsk(self.asker, _asking_of((context, model, task.withheld, task.samples.name)))
+    def _bind(self, context: CaseContext, case: Case) -> tuple[BoundAsk, _Bound]:
+        """Return the case's `ask`, and what its variant's cases have in common."""
+        variant = case.variant
+        bound = self._bound.get(variant.id)
+        if bound is None or bound.variant is not variant:
+            bound = self._bound[variant.id] = self._bound_to(case)
+        return BoundAsk(self.asker, _asking_of((context, bound.model, *bound.rest))), bound
 
-    async def _in_thread(self, case: Case, ask: BoundAsk) -> object:
-        arguments = self._arguments(case, ask)
+    def _arguments(self, case: Case, ask: BoundAsk, bound: _Bound) -> dict[str, Any]:
+        """Return what to call the case's task with. Raises ConfigError for a client without a model."""
+        taken, arguments = bound.taken, bound.arguments.copy()
+        if "sample" in taken:
+            arguments["sample"] = _own_copy(case.sample.value)
+        if "ask" in taken:
+            arguments["ask"] = ask
+        if "client" in taken:
+            arguments["client"] = self.client_of(bound.model)
+        return arguments
+
+    def _bound_to(self, case: Case) -> _Bound:
+        """Work out what the cases of a variant are called with, whatever their sample."""
+        task, model = case.task, self.model_of(case)
+        arguments: dict[str, Any] = {}
+        for name in task.arguments:
+            if name == "model":
+                arguments[name] = _as_written(model)
+            elif name not in ("sample", "ask", "client"):
+                arguments[name] = case.variant.values[name]
+        return _Bound(case.variant, model, (task.withheld, task.samples.name), arguments, frozenset(task.arguments))
+
+    async def _in_thread(self, case: Case, arguments: dict[str, Any]) -> object:
         call = contextvars.copy_context().run
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, lambda: call(_contained, case.task.function, arguments))
-
-    def _arguments(self, case: Case, ask: BoundAsk) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        for name in case.task.arguments:
-            if name == "sample":
-                arguments[name] = _own_copy(case.sample.value)
-            elif name == "ask":
-                arguments[name] = ask
-            elif name == "client":
-                arguments[name] = self.client_of(self.model_of(case))
-            elif name == "model":
-                arguments[name] = _as_written(self.model_of(case))
-            else:
-                arguments[name] = case.variant.values[name]
-        return arguments
 
 
 def _contained_exception(raised: BaseException) -> Exception:

@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmbatch.call.failure import Failure, FailureKind
-from llmbatch.parse.completion import Completion, Usage, read_completion, usage_of
+from llmbatch.parse.completion import Completion, Usage, _looked_at, _plain, read_completion, usage_of
 
 
 def chat(message: dict[str, Any], **members: Any) -> bytes:
@@ -33,7 +33,60 @@ def test_a_chat_completion_is_read_whole() -> None:
 
     message = {"role": "assistant", "content": "yes"}
     used = Usage(9, 4, tokens_cached=2)
-    assert Completion("yes", "stop", None, None, None, "served-1", "fp", used, message) == completion
+    whole = completion._replace(held=completion.message)
+    assert Completion("yes", "stop", None, None, None, "served-1", "fp", used, message) == whole
+
+
+counts = st.none() | st.integers(-2, 9) | st.floats(0, 2) | st.booleans()
+details = st.none() | st.dictionaries(st.sampled_from(["cached_tokens", "reasoning_tokens", "audio_tokens"]), counts)
+members: st.SearchStrategy[Any] = (
+    st.none() | st.text(max_size=3) | st.lists(st.text(max_size=2), max_size=1) | st.just({})
+)
+documents = st.fixed_dictionaries(
+    {
+        "choices": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "message": st.fixed_dictionaries(
+                        {"role": st.just("assistant"), "content": st.text(max_size=5) | members},
+                        optional=dict.fromkeys(
+                            ("refusal", "tool_calls", "function_call", "reasoning_content", "reasoning"), members
+                        ),
+                    )
+                },
+                optional={"finish_reason": st.sampled_from(["stop", "error", None, 3]), "error": members},
+            ),
+            max_size=2,
+        )
+    },
+    optional={
+        "model": members,
+        "system_fingerprint": members,
+        "usage": members
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "prompt_tokens": counts,
+                "input_tokens": counts,
+                "completion_tokens": counts,
+                "prompt_tokens_details": details,
+                "completion_tokens_details": details,
+                "prompt_cache_hit_tokens": counts,
+            },
+        ),
+    },
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(documents)
+def test_the_short_way_and_the_long_one_read_the_same(document: dict[str, Any]) -> None:
+    """A usual completion is read in one step; what that step takes is what looking at each member finds."""
+    body = orjson.dumps(document)
+    short = _plain(body)
+
+    if short is not None:
+        assert short._replace(held=short.message) == _looked_at(body)
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])

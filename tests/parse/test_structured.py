@@ -72,7 +72,7 @@ class Movie(TypedDict):
 
 def said(text: str | None, finish_reason: str = "stop", **members: Any) -> Completion:
     empty: dict[str, Any] = dict.fromkeys(Completion._fields)
-    return Completion(**{**empty, "text": text, "finish_reason": finish_reason, "message": {}, **members})
+    return Completion(**{**empty, "text": text, "finish_reason": finish_reason, "held": {}, **members})
 
 
 def parsed(tp: Any, text: str, finish_reason: str = "stop") -> tuple[Any, str]:
