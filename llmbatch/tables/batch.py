@@ -84,14 +84,16 @@ class Shape:
         """
         weight = ROW_CHARACTERS + sum(map(len, compress(cells, self._texts)))
         if self._nested:
-            cells = list(cells)
+            own = list(cells)
             for position in self._nested:
-                cell = cells[position]
+                cell = own[position]
                 if type(cell) is list and _STR.issuperset(map(type, cell)):
-                    cells[position], more = cell.copy(), sum(map(len, cell))
+                    own[position] = cell.copy()
+                    weight += sum(map(len, cell))
                 else:
-                    cells[position], more = _own(cell)
-                weight += more
+                    own[position], more = _own(cell)
+                    weight += more
+            cells = own
         self.indexes.append(index)
         self._rows.append(cells)
         self.characters += weight

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Format = Literal["parquet", "csv", "jsonl"]
 __all__ = ["VOLATILE_COLUMNS", "Format", "frame_digest", "write_frame", "write_rows"]
 
-ZSTD_LEVEL = 3
+ZSTD_LEVEL = 1
 ROW_GROUP_ROWS = 4096
 """polars holds two groups while it writes: rows of 4 KB take 35 MB, and four times that with groups of 16,384."""
 _DIGEST_ROWS = 4096
