@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ _ENDS_ALL = frozenset({ExitCode.INTERRUPTED, ExitCode.SERVICE_STOPPED, ExitCode.
 
 async def run_exp(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
     """Run what the targets name and return the exit code: the first that is not 0. Raises LlmbatchError."""
-    settings = settings_of(_settings(options))
+    settings = settings_of(_settings(options), origin="the command line")
+    if "progress" not in settings.origins:
+        settings = replace(settings, progress=True)
     prepared = [
         prepare(collect(path), selectors, settings, environ) for path, selectors in _by_file(options["targets"]).items()
     ]
@@ -36,7 +39,7 @@ async def run_exp(options: Mapping[str, Any], environ: Mapping[str, str]) -> int
     dry_run, pilot = options["dry_run"], options["pilot"]
     if dry_run or pilot is not None:
         return await _forecast(prepared, settings, dry_run=dry_run, pilot=pilot)
-    return await _run_all(prepared, settings)
+    return await _run_all(prepared)
 
 
 async def _forecast(prepared: Sequence[Prepared], settings: Settings, *, dry_run: bool, pilot: int | None) -> int:
@@ -44,7 +47,7 @@ async def _forecast(prepared: Sequence[Prepared], settings: Settings, *, dry_run
     from llmbatch.cli.dry_run import check, pilot_of, print_forecast  # noqa: PLC0415 - few runs need it
 
     check(settings, dry_run=dry_run, pilot=pilot)
-    code = 0 if pilot is None else await _run_all([pilot_of(each, pilot) for each in prepared], settings)
+    code = 0 if pilot is None else await _run_all([pilot_of(each, pilot) for each in prepared])
     if code not in {ExitCode.FINE, ExitCode.NO_ANSWER}:
         return code
     for each in prepared:
@@ -52,9 +55,11 @@ async def _forecast(prepared: Sequence[Prepared], settings: Settings, *, dry_run
     return code
 
 
-async def _run_all(prepared: Sequence[Prepared], settings: Settings) -> int:
+async def _run_all(prepared: Sequence[Prepared]) -> int:
     exit_codes: list[int] = []
-    purse = None if settings.budget_usd is None else Purse(settings.budget_usd)  # one for all of them
+    budgets = {each.settings.budget_usd for each in prepared}  # of the command line or a profile: one for all of them
+    budget_usd = budgets.pop() if len(budgets) == 1 else None
+    purse = None if budget_usd is None else Purse(budget_usd)
     for each in prepared:
         exit_codes.append(await _run_one(each, purse))
         if exit_codes[-1] in _ENDS_ALL:
@@ -73,10 +78,11 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
             )
         given["record_mode"] = "none"
     given["formats"] = given.pop("format") or None
-    given["progress"] = not given.pop("quiet")
+    quiet = given.pop("quiet")
     for name in ("targets", "collect_only", "dry_run", "pilot", "version"):
         given.pop(name)
-    return {name: value for name, value in given.items() if value is not None}
+    said = {name: value for name, value in given.items() if value is not None and value is not False}
+    return said | ({"progress": False} if quiet else {})
 
 
 def _by_file(targets: Sequence[str]) -> dict[Path, list[Selector]]:

@@ -105,6 +105,7 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
         allow_hosts=allow_hosts,
         budget_usd=budget_usd,
         ask_above_usd=ask_above_usd,
+        told=frozenset(section.values),
         profiles=MappingProxyType(profiles),
     )
     return _with_keys(config, environ, section.source)

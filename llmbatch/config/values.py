@@ -132,7 +132,7 @@ class Config:
     `allow_hosts` are the hosts (`host`, `host:port`, `*.domain`) that a recording run may connect to past the
     recorder. `budget_usd` is the most that a run may spend (None: no limit); one that would cost more than
     `ask_above_usd` asks at a terminal. `keys` maps the name of an endpoint to its key, where the environment has one.
-    `profiles` are the raw tables, by name.
+    `profiles` are the raw tables, by name; `told` are the top-level keys that the file has.
     """
 
     root: Path
@@ -146,6 +146,7 @@ class Config:
     allow_hosts: tuple[str, ...] = ()
     budget_usd: float | None = None
     ask_above_usd: float = DEFAULT_ASK_ABOVE_USD
+    told: frozenset[str] = frozenset()
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=_empty, hash=False)
     keys: Mapping[str, Secret] = field(default_factory=_empty, hash=False, repr=False)
 

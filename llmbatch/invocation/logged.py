@@ -70,6 +70,7 @@ def _tell_start(log: RunLog, prepared: Prepared, total: int) -> None:
         mode=prepared.mode.mode,
         mode_origin=prepared.mode.origin,
         cassette=str(prepared.cassette),
+        options={name: [value, origin] for name, (value, origin) in prepared.options().items()},
         concurrency=prepared.concurrency,
         window=prepared.window,
         llmbatch=version("llmbatch"),

@@ -32,7 +32,7 @@ def choose_mode(settings: Settings, environ: Mapping[str, str]) -> ChosenMode:
 
 def _chosen(settings: Settings, environ: Mapping[str, str]) -> ChosenMode:
     if settings.record_mode is not None:
-        return ChosenMode(settings.record_mode, "asked for")
+        return ChosenMode(settings.record_mode, settings.origins.get("record_mode", "asked for"))
     if environ.get("CI", "").lower() not in {"", "0", "false"}:
         return ChosenMode("none", "CI is set")
     return ChosenMode("new_episodes", "the default")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
@@ -23,6 +23,7 @@ DURABILITIES: tuple[Durability, ...] = get_args(Durability)
 class RunOptions(TypedDict, total=False):
     """Keyword options of `run` and `arun`; each has a flag of the same name on the command line."""
 
+    profile: str
     cassette: str | Path
     record_mode: RecordMode
     expect_digest: str
@@ -52,10 +53,13 @@ class RunOptions(TypedDict, total=False):
 class Settings:
     """The options of one invocation, checked. None means: not said, so the configuration or a default decides.
 
+    `origins` tells of each option that was said where: on the command line, in the call, in a profile.
+
     `window` bounds the cases in flight (default four times the concurrency), `concurrency` the HTTP attempts; `rpm` and
     `tpm` are requests and tokens a minute to each endpoint.
     """
 
+    profile: str | None = None
     cassette: Path | None = None
     record_mode: RecordMode | None = None
     expect_digest: str | None = None
@@ -79,20 +83,31 @@ class Settings:
     retry_errors: bool = False
     allow_unstable: bool = False
     progress: bool = False
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
-def settings_of(options: Mapping[str, Any]) -> Settings:
-    """Check the options of a run. Raises UsageError naming the option, its value and the fix."""
-    known = [field.name for field in fields(Settings)]
+OPTIONS: tuple[str, ...] = tuple(each.name for each in fields(Settings) if each.name != "origins")
+"""The names of all options."""
+_YES_OR_NO = ("strict", "last_failed", "retry_errors", "allow_unstable", "progress")
+_TEXTS = ("profile", "keyword", "marks")
+
+
+def settings_of(options: Mapping[str, Any], *, origin: str = "the call") -> Settings:
+    """Check the options of a run, which come from `origin`.
+
+    Raises UsageError naming the option, its value and the fix.
+    """
     for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
             raise UsageError(
                 f"there is no option `{name}`",
-                known=", ".join(known),
+                known=", ".join(OPTIONS),
                 fix=f"write `{near[0]}`" if near else "leave it out",
             )
     given = {name: value for name, value in options.items() if value is not None}
+    origins = dict.fromkeys(given, origin)
+    _check_types(given)
     for name in ("limit", "sample", "repeat", "concurrency", "rpm", "tpm", "window"):
         value = given.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -111,7 +126,18 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     given["formats"] = tuple(given.get("formats", ("parquet",)))
     for chosen in given["formats"]:
         _check_choice("formats", chosen, FORMATS)
-    return Settings(**given)
+    return Settings(**given, origins=origins)
+
+
+def _check_types(given: Mapping[str, Any]) -> None:
+    for names, kind, fix in (
+        (_YES_OR_NO, bool, "true or false"),
+        (_TEXTS, str, "a text"),
+        (("seed",), int, "a whole number"),
+    ):
+        for name in names:
+            if name in given and not isinstance(given[name], kind):
+                raise UsageError(f"{name} is {given[name]!r}", fix=f"give {name} {fix}")
 
 
 def content_digest_of(text: str) -> str:

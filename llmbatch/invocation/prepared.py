@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llmbatch.collect.experiment import Experiment
 from llmbatch.collect.target import Selector
 from llmbatch.config import Config, load_config
 from llmbatch.invocation.last_run import cases_without_ok
 from llmbatch.invocation.mode import ChosenMode, choose_mode
-from llmbatch.invocation.options import Settings
+from llmbatch.invocation.options import OPTIONS, Settings
+from llmbatch.invocation.profiles import with_profile
 from llmbatch.invocation.prompts import check_prompts
 from llmbatch.plan import Plan, build_plan
 from llmbatch.plan.narrow import narrowed
@@ -52,6 +54,16 @@ class Prepared:
         """The most that the run may spend; None without a limit."""
         return self.settings.budget_usd or self.config.budget_usd
 
+    def options(self) -> dict[str, tuple[Any, str]]:
+        """Return every option that is not as it is by itself: its value, and where that comes from."""
+        found: dict[str, tuple[Any, str]] = {}
+        for name in OPTIONS:
+            if name in self.settings.origins:
+                found[name] = getattr(self.settings, name), self.settings.origins[name]
+            elif name in self.config.told and self.config.source is not None:
+                found[name] = getattr(self.config, name), self.config.source.name
+        return found
+
     @property
     def window(self) -> int:
         """How many cases may be in flight."""
@@ -68,6 +80,7 @@ def prepare(
 ) -> Prepared:
     """Read the configuration and build the plan. Raises AuthorError; nothing is written or called."""
     config = load_config(experiment.path, environ)
+    settings = with_profile(settings, config)
     plan = build_plan(
         experiment,
         selectors=selectors,

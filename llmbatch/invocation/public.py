@@ -44,7 +44,7 @@ async def arun(target: str | Path | Task[..., Any], /, **options: Unpack[RunOpti
     experiment, selectors = _opened(target)
     prepared = prepare(experiment, selectors, settings, os.environ)
     counters = Counters()
-    return await execute(prepared, counters, open_progress(counters, quiet=not settings.progress))
+    return await execute(prepared, counters, open_progress(counters, quiet=not prepared.settings.progress))
 
 
 def _opened(target: str | Path | Task[..., Any]) -> tuple[Experiment, list[Selector]]:

@@ -78,6 +78,10 @@ def _fields_of(run: PastRun) -> Iterator[Field]:
     more = f", and {len(named) - _MOST_VARIANTS} more" if named[_MOST_VARIANTS:] else ""
     yield Field("variants", ", ".join(named[:_MOST_VARIANTS]) + more or "-")
     yield Field("mode", f"{text_of(run.start, 'mode')} ({text_of(run.start, 'mode_origin')})")
+    options = run.start.get("options")
+    for name, told in options.items() if isinstance(options, dict) else ():
+        if isinstance(told, list) and len(told) == 2:
+            yield Field("option", f"{name} {told[0]} ({told[1]})")
     yield Field("began", text_of(run.start, "at"))
     if run.end:
         yield Field("took", _duration(number_of(run.end, "duration_seconds")))

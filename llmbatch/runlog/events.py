@@ -11,7 +11,18 @@ from collections.abc import Mapping
 EVENTS: Mapping[str, tuple[str, ...]] = {
     # the run
     "start": (
-        *("experiment", "file", "variants", "cases", "mode", "mode_origin", "cassette", "concurrency", "window"),
+        *(
+            "experiment",
+            "file",
+            "variants",
+            "cases",
+            "mode",
+            "mode_origin",
+            "cassette",
+            "options",
+            "concurrency",
+            "window",
+        ),
         *("llmbatch", "pid", "host", "boot_id"),
     ),
     "end": (
