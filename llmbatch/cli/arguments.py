@@ -120,6 +120,7 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     money.add_argument(
         "--budget", dest="budget_usd", metavar="USD", help="stop before the run spends more: 5usd, 0.50 (default none)"
     )
+    money.add_argument("--yes", action="store_true", help="at a terminal, do not ask before paying")
     exp.add_argument("--profile", metavar="NAME", help="the options of [profiles.NAME] of the configuration")
     out = exp.add_argument_group("output")
     out.add_argument("--results", metavar="DIR", help="another folder than results/<experiment>")
