@@ -112,6 +112,7 @@ async def execute(
             tpm=prepared.settings.tpm,
             note=note,
             log=run_log,
+            hedge=prepared.hedge,
         )
         work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
         if store.can_record and not settings.allow_unstable:

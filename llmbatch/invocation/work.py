@@ -110,7 +110,13 @@ class Work:
                 counters.in_flight -= 1
 
         stop = self.stop
-        cases = run_window(self.plan, work, window=self.window, may_start=lambda: stop.reason is None)
+        cases = run_window(
+            self.plan,
+            work,
+            window=self.window,
+            may_start=lambda: stop.reason is None,
+            on_last=self.live.nothing_left_to_start,
+        )
         window = asyncio.ensure_future(cases)
 
         def end_now() -> None:
