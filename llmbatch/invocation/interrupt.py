@@ -13,6 +13,16 @@ DRAIN_SECONDS = 30.0
 """How long cases in flight may go on after the first signal."""
 
 
+def waits_end_at_ctrl_c() -> None:
+    """Let Ctrl-C end waits for locks and threads again, which it does not any more once polars was imported.
+
+    polars puts a handler of its own before Python's, with SA_RESTART: the wait goes on, and Python's
+    handler waits for its end.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "siginterrupt"):
+        signal.siginterrupt(signal.SIGINT, True)
+
+
 @contextmanager
 def interruptible(on_first: Callable[[], None], on_last: Callable[[], None]) -> Iterator[None]:
     """Call `on_first` at the first SIGINT or SIGTERM, `on_last` at the second or when the drain has taken too long.
