@@ -30,6 +30,7 @@ from llmbatch.config.values import (
 from llmbatch.errors import ConfigError
 
 OWN_FILE, SHARED_FILE = "llmbatch.toml", "pyproject.toml"
+_CALLS = ("/chat/completions", "/completions", "/responses", "/embeddings")
 _OWN_PARAMETERS = ("model", "messages")
 _CREDENTIAL_HEADERS = re.compile(
     r"authorization|proxy-authorization|cookie|set-cookie|(x-)?api-key|x-goog-api-key|openai-organization|openai-project"
@@ -79,7 +80,6 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
     model = section.take_text("model")
     concurrency = section.take_count("concurrency", DEFAULT_CONCURRENCY)
     max_retries = section.take_count("max_retries", DEFAULT_MAX_RETRIES, least=0)
-    hedge = section.take_flag("hedge", True)
     segment_mb = section.take_count("segment_mb", DEFAULT_SEGMENT_MB)
     durability = section.take_text("durability", "process", choices=get_args(Durability))
     allow_hosts = _hosts(section)
@@ -101,7 +101,6 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
         model=model,
         concurrency=concurrency,
         max_retries=max_retries,
-        hedge=hedge,
         segment_mb=segment_mb,
         durability=cast("Durability", durability),
         allow_hosts=allow_hosts,
@@ -126,8 +125,8 @@ def _endpoints(declared: Mapping[str, Section], environ: Mapping[str, str]) -> M
     """Return the known endpoints, with what the environment and then the file says of them, and new ones."""
     endpoints = dict(KNOWN_ENDPOINTS)
     if environ.get("OPENAI_BASE_URL"):
-        base_url = checked_url(environ["OPENAI_BASE_URL"], "OPENAI_BASE_URL", place="the environment")
-        endpoints["openai"] = replace(endpoints["openai"], base_url=base_url)
+        base_url = _base_url(environ["OPENAI_BASE_URL"], "OPENAI_BASE_URL", place="the environment")
+        endpoints["openai"] = replace(endpoints["openai"], base_url=base_url, place="OPENAI_BASE_URL")
     for name, section in declared.items():
         endpoints[name] = _endpoint(name, section, endpoints.get(name))
     return MappingProxyType(endpoints)
@@ -143,9 +142,11 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
         section.refuse("base_url", "is missing", fix=f'add base_url = "https://host/v1"{meant}')
     key_path = ".".join((*section.path, "base_url"))
     start = _with_timeouts(section, known or Endpoint(name, base_url))
+    place = section.source.place((*section.path, "base_url")) if "base_url" in section.values else start.place
     endpoint = replace(
         start,
-        base_url=checked_url(base_url, key_path, place=section.source.place((*section.path, "base_url"))),
+        base_url=_base_url(base_url, key_path, place=place),
+        place=place,
         key_env=section.take_text("key_env", start.key_env) or None,
         headers=_headers(section),
         structured=_structured(section) or start.structured,
@@ -242,6 +243,16 @@ def checked_url(text: str, key_path: str, *, place: str) -> str:
     if parts.query or parts.fragment or "?" in text or "#" in text:
         raise ConfigError(f"{key_path} has a query or fragment", place=place, fix="cut the URL before the ? or #")
     return text.rstrip("/")
+
+
+def _base_url(text: str, key_path: str, *, place: str) -> str:
+    """Return a checked URL that is not the address of one call, as one finds it in the examples of services."""
+    url = checked_url(text, key_path, place=place)
+    if url.endswith(_CALLS):
+        raise ConfigError(
+            f"{key_path} is the address of one call", place=place, given=repr(text), fix="cut it after /v1"
+        )
+    return url
 
 
 def _with_keys(config: Config, environ: Mapping[str, str], source: Source | None) -> Config:

@@ -36,10 +36,20 @@ class Source:
             key = re.compile(
                 rf"^\s*(?:[^=#\[\]]*\.)?[\"']?{last}[\"']?\s*=|^\s*\[[^\]]*\b{last}[\"']?\s*\]|[{{,]\s*[\"']?{last}[\"']?\s*="
             )
-            found = [number for number, line in enumerate(self.text.splitlines(), 1) if key.search(line)]
+            lines = self.text.splitlines()
+            found = [number for number, line in enumerate(lines, 1) if key.search(line)]
+            if len(found) > 1:
+                found = self._in_table(lines, key_path, found)
             if len(found) == 1:
                 return f"{self.path}:{found[0]}"
         return str(self.path)
+
+    def _in_table(self, lines: list[str], key_path: tuple[str, ...], found: list[int]) -> list[int]:
+        """Return those of the lines that stand in the table which the path names."""
+        table = f"[{'.'.join(key_path[:-1])}]"
+        headers = [number for number, line in enumerate(lines, 1) if line.lstrip().startswith("[")]
+        own = [number for number in headers if lines[number - 1].partition("#")[0].strip().replace('"', "") == table]
+        return [line for line in found if own and max((each for each in headers if each <= line), default=0) == own[0]]
 
 
 @dataclass
@@ -101,14 +111,12 @@ class Section:
             self.refuse(name, f"is {value}", fix=f"give a number {'above 0' if positive else 'of 0 or more'}")
         return float(value)
 
-    def take_flag(self, name: str, default: bool = False) -> bool:
-        """Return true or false."""
+    def take_flag(self, name: str) -> bool:
+        """Return true or false; false where it is not given."""
         value = self._take(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
+        if value is not None and not isinstance(value, bool):
             self._wrong_type(name, value, bool)
-        return value
+        return bool(value)
 
     def take_texts(self, name: str) -> tuple[str, ...]:
         """Return a list of texts; an empty one where there is none."""

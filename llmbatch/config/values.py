@@ -77,7 +77,7 @@ class Endpoint:
     `key_env` names the environment variable of its key; None says that it needs none. `headers` are sent with
     every request and are part of its key, so they never hold a credential. `structured` None means that a
     probe decides. `rpm` and `tpm` are requests and tokens a minute, of all its models together. `free` says that its
-    calls cost nothing, as those of this machine do.
+    calls cost nothing, as those of this machine do. `place` says where the base URL was set, for messages.
 
     `timeout_seconds` is for one whole reply, the others for a connection, for the first byte and between two bytes.
     """
@@ -97,6 +97,7 @@ class Endpoint:
     tpm: int | None = None
     models: Mapping[str, ModelSettings] = field(default_factory=_empty, hash=False)
     free: bool = False
+    place: str = field(default="built in", compare=False)
 
     @cached_property
     def timeouts(self) -> Timeouts:
@@ -141,7 +142,6 @@ class Config:
     model: str | None = None
     concurrency: int = DEFAULT_CONCURRENCY
     max_retries: int = DEFAULT_MAX_RETRIES
-    hedge: bool = True
     segment_mb: int = DEFAULT_SEGMENT_MB
     durability: Durability = "process"
     allow_hosts: tuple[str, ...] = ()

@@ -69,6 +69,9 @@ class Breaker:
             return False
         if self.state is State.PAUSED:
             self._try(now)
+        if in_flight == 0:
+            self._changed_at = now  # nobody is silent whom nobody has asked
+            return True
         silent = int((now - self._changed_at) / WIDEN_SECONDS)
         return in_flight < (1 + self._widenings) << min(silent, _MOST_DOUBLINGS)
 

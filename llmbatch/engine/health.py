@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
+from llmbatch.client.proxy import find_proxy
 from llmbatch.client.retry import Attempted
 from llmbatch.config import ResolvedModel
 from llmbatch.engine.breaker import RECHECK_SECONDS, Breaker, State
@@ -127,6 +128,9 @@ class Health:
             breaker = Breaker(self._clock())
             told = partial(self._tell_of, model, breaker)
             passage = self._passages[key] = Passage(breaker, self._halt, self._clock, told)
+            proxy = find_proxy(model.endpoint.base_url)
+            if proxy is not None:
+                self._note(f"{model.endpoint.name} is reached through the proxy {proxy.shown}")
         return passage
 
     def review(self, model: ResolvedModel, attempted: Attempted[Any]) -> Attempted[Any]:

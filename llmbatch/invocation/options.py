@@ -37,7 +37,6 @@ class RunOptions(TypedDict, total=False):
     rpm: int
     tpm: int
     window: int
-    hedge: bool
     budget_usd: float
     results: str | Path
     formats: Sequence[Format]
@@ -74,7 +73,6 @@ class Settings:
     rpm: int | None = None
     tpm: int | None = None
     window: int | None = None
-    hedge: bool | None = None
     budget_usd: float | None = None
     results: Path | None = None
     formats: tuple[Format, ...] = ("parquet",)

@@ -21,7 +21,6 @@ from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import execute
 from llmbatch.report.display import open_progress
 from llmbatch.runner.counters import Counters
-from llmbatch.runner.loop import run_in_loop
 
 __all__ = ["arun", "run"]
 
@@ -35,7 +34,7 @@ def run(target: str | Path | Task[..., Any], /, **options: Unpack[RunOptions]) -
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return run_in_loop(arun(target, **options))
+        return asyncio.run(arun(target, **options))
     return _Beside(arun(target, **options)).wait()
 
 
@@ -72,7 +71,7 @@ class _Beside:
         """Return what the coroutine returns. Raises KeyboardInterrupt when it was interrupted and has ended."""
         interrupted = False
         with ThreadPoolExecutor(1, thread_name_prefix="llmbatch-run") as executor:
-            future = executor.submit(lambda: run_in_loop(self._main()))
+            future = executor.submit(lambda: asyncio.run(self._main()))
             while True:
                 try:
                     return future.result()

@@ -27,6 +27,7 @@ from llmbatch.runner.pool import run_window
 from llmbatch.runner.stop import Stop
 from llmbatch.tables.spool import Spool
 
+MOST_NAMED = 5
 TASK_THREADS = "llmbatch-task"
 """How the threads of sync tasks are named. No thread can be ended from outside."""
 
@@ -57,9 +58,9 @@ class Work:
     stop: Stop
     note: Callable[[str], None]
     second_look: SecondLook | None = None
-    consent: Callable[[Engine, CaseRunner], Engine] | None = None
     without_answer: int = 0
     _tallies: dict[tuple[PlannedTask, str], _Tally] = field(default_factory=dict)
+    _given_up: list[str] = field(default_factory=list)
     first_error: AuthorError | None = None
     cancelled: bool = False
     bad_sample: str = ""
@@ -70,11 +71,11 @@ class Work:
         Raises the AuthorError that a rehearsal met, before anything was called.
         """
         asker = Asker(self.store, Prompts(self.plan.experiment.base_folders), self.models.resolve)
+        asker.engine = self._engine() if self.store.can_record else None
         asker.on_author_error = self._keep_first
         clients = Clients(self.live.build_client)
         executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)
         runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log, self.counters)
-        asker.engine = self._engine(runner) if self.store.can_record else None
         try:
             for case in self.plan.first_cases():
                 if "ask" in case.task.arguments:  # the others render no prompt, and may do things twice
@@ -88,9 +89,8 @@ class Work:
             await self.live.close()
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _engine(self, runner: CaseRunner) -> Engine:
-        engine = AskingAgain(self.live, self.store) if isinstance(self.store, RetryingStore) else self.live
-        return engine if self.consent is None else self.consent(engine, runner)
+    def _engine(self) -> Engine:
+        return AskingAgain(self.live, self.store) if isinstance(self.store, RetryingStore) else self.live
 
     async def _run_cases(self, runner: CaseRunner) -> None:
         counters, store, second_look = self.counters, self.store, self.second_look
@@ -106,29 +106,30 @@ class Work:
                 self._finish(case, done)
             except LlmbatchError as error:  # what is on its way is paid for: it is awaited, as after Ctrl-C
                 self._end(error)
+            except asyncio.CancelledError:
+                self._given_up.append(case.id)
+                raise
             finally:
                 counters.in_flight -= 1
 
         stop = self.stop
-        cases = run_window(
-            self.plan,
-            work,
-            window=self.window,
-            may_start=lambda: stop.reason is None,
-            on_last=self.live.nothing_left_to_start,
-        )
+        cases = run_window(self.plan, work, window=self.window, may_start=lambda: stop.reason is None)
         window = asyncio.ensure_future(cases)
 
         def end_now() -> None:
             window.cancel()
 
         try:
-            with interruptible(self._interrupted, end_now):
+            with interruptible(self._interrupted, end_now, CaseRunner.is_running_in):
                 await self._drained(window)
         except LlmbatchError as error:  # of the samples
             self._end(error)
         except asyncio.CancelledError:
             self.cancelled = self.cancelled or not self.stop.requested
+        if self._given_up:
+            named = ", ".join(sorted(self._given_up)[:MOST_NAMED])
+            more = f", and {len(self._given_up) - MOST_NAMED:,} more" if len(self._given_up) > MOST_NAMED else ""
+            self.note(f"still on their way when the run ended: {named}{more}")
         if second_look is not None:
             await second_look.close()
         self._add_rows_not_run(runner)

@@ -6,6 +6,7 @@ Names, so that no network library is imported to judge one's error, and so that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ _NOT_API = Verdict(Kind.NOT_API, retry="backoff", max_retries=2)
 _NOT_RECORDED = Verdict(Kind.NOT_RECORDED)
 _OURS = Verdict(Kind.TASK_ERROR)
 
+_PASSING_OF_PROXY = frozenset({502, 503, 504})
 _CERTIFICATE = (
     "SSLCertVerificationError",
     "CertificateError",
@@ -50,7 +52,10 @@ _VERDICTS: Mapping[str, Verdict] = {
         _CONNECT,
     ),
     **dict.fromkeys(("ConnectionRefusedError", "gaierror", "herror", "NameResolutionError", "PoolTimeout"), _CONNECT),
-    **dict.fromkeys(("ClientSSLError", "SSLError", "NewConnectionError", "MaxRetryError", "OSError"), _CONNECT),
+    **dict.fromkeys(
+        ("ClientSSLError", "ClientConnectorDNSError", "SSLError", "NewConnectionError", "MaxRetryError", "OSError"),
+        _CONNECT,
+    ),
     **dict.fromkeys(("ProxyError", "ClientProxyConnectionError", "ConnectionError", "PoolError"), _CONNECT),
     # the connection broke while the service may have been working
     **dict.fromkeys(
@@ -99,7 +104,14 @@ _VERDICTS: Mapping[str, Verdict] = {
     "CannotOverwriteExistingCassetteException": _NOT_RECORDED,
     **dict.fromkeys(("InvalidWebhookSignatureError", "WebSocketQueueFullError", "OpenAIError"), _OURS),
 }
+_RULES: Mapping[str, str] = {
+    **dict.fromkeys(("ProxyError", "ClientProxyConnectionError"), "no proxy"),
+    **dict.fromkeys(("gaierror", "herror", "NameResolutionError", "ClientConnectorDNSError"), "no such host"),
+    **dict.fromkeys(("ClientSSLError", "SSLError", "ClientConnectorSSLError"), "no TLS"),
+}
+"""What tells two errors of one consequence apart; all others go by their own names."""
 _FALLBACK = _OURS
+_USER_IN_URL = re.compile(r"//[^/\s@'\"]+@")
 _WRAPPERS = frozenset({"APIConnectionError", "MaxRetryError"})  # say nothing that their cause does not say better
 
 
@@ -116,7 +128,10 @@ def _of_status(error: BaseException) -> Verdict | None:
     status = _first_int(getattr(error, "status_code", None), getattr(response, "status_code", None))
     if status is None and _is_a(error, "ClientResponseError"):
         if any(_is_a(link, "HttpProcessingError") for link in _chain(error)):
-            return _NOT_API  # the status is aiohttp's own: no status could be read
+            return _NOT_API._replace(rule="no HTTP")  # the status is aiohttp's own: no status could be read
+        if _is_a(error, "ClientHttpProxyError"):  # of a proxy that was asked to connect: the service said nothing
+            passing = getattr(error, "status", None) in _PASSING_OF_PROXY
+            return _CONNECT._replace(rule="no proxy") if passing else _CONFIG._replace(rule="proxy refuses")
         status = _first_int(getattr(error, "status", None))
     if status is None and body and type(error).__name__ == "APIError":  # an error event inside a stream
         status = status_of_error(body)
@@ -137,18 +152,20 @@ def _message_of(error: BaseException) -> str:
         said = " ".join(str(error).split())[:300]
     except Exception:  # noqa: BLE001  a library's error that cannot say what it is must not hide what happened
         said = ""
+    said = _USER_IN_URL.sub("//", said)  # aiohttp quotes a proxy with its password
     return f"{name}: {said}" if said else name
 
 
 def _of_name(error: BaseException) -> Verdict | None:
     chain = list(_chain(error))
     if any(_is_a(link, *_CERTIFICATE) for link in chain):
-        return _CONFIG
+        return _CONFIG._replace(rule="certificate")
     specific = next((link for link in chain if type(link).__name__ not in _WRAPPERS), error)
     for link in (specific, error):
         for ancestor in type(link).__mro__:
             if ancestor.__name__ in _VERDICTS:
-                return _VERDICTS[ancestor.__name__]
+                name = ancestor.__name__
+                return _VERDICTS[name]._replace(rule=_RULES.get(name, name))
     return None
 
 

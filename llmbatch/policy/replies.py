@@ -165,7 +165,7 @@ def verdict_of_reply(reply: Reply, *, url: str) -> Verdict:
     rule = next((rule for rule in rules if rule.applies(facts)), None)
     if rule is None or rule.verdict.kind is None:
         return _GOOD
-    verdict = rule.verdict._replace(message=facts.message)
+    verdict = rule.verdict._replace(message=facts.message, rule=rule.name)
     if facts.succeeded and facts.error is not None:
         verdict = verdict._replace(final=False)
     if not facts.model_api:

@@ -16,7 +16,8 @@ class Verdict(NamedTuple):
 
     `kind` is None for a good reply. `final` says it is stored as an answer, for ever. `retry` "global" means
     that every call to the service should wait, not this one alone. `max_retries` None is the run's default.
-    `stop` ends the whole run: no further call can help.
+    `stop` ends the whole run: no further call can help. `rule` names the row of the tables that decided; it tells
+    causes apart that have the same consequence.
     """
 
     kind: FailureKind | None = None
@@ -25,6 +26,7 @@ class Verdict(NamedTuple):
     max_retries: int | None = None
     stop: bool = False
     message: str = ""
+    rule: str = ""
 
 
 def is_model_api(url: str) -> bool:

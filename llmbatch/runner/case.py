@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from types import FrameType
 from typing import Any, NamedTuple
 
 from llmbatch.asking.asker import Asker, Asking, BoundAsk
@@ -142,6 +143,14 @@ class CaseRunner:
         finally:
             current_case.reset(token)
 
+    @classmethod
+    def is_running_in(cls, frame: FrameType) -> bool:
+        """Whether a frame is that of a task, or of what a task has called."""
+        link: FrameType | None = frame
+        while link is not None and link.f_code is not cls._run_in.__code__:
+            link = link.f_back
+        return link is not None
+
     def not_run(self, case: Case) -> Done:
         """Return the row of a case that was never started."""
         return Done(self._rows.build(case, failure=NOT_RUN), NOT_RUN)
@@ -234,7 +243,8 @@ def _contained_exception(raised: BaseException) -> Exception:
     """Return what a task raised as an exception like any other. Raises it where the case itself is cancelled."""
     match raised:
         case SystemExit():
-            left = TaskLeft(f"the task called exit({raised.code!r})")
+            called = type(raised) is SystemExit
+            left = TaskLeft(f"the task called exit({raised.code!r})" if called else f"the task was {raised.code}")
         case asyncio.CancelledError():
             running = asyncio.current_task()
             if running is not None and running.cancelling():

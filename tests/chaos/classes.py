@@ -133,7 +133,7 @@ SERVED: tuple[Served, ...] = (
     Served(24, "400", (20, 64), 0, "bad_request", 6, "many"),
     Served(25, "401", 1, 0, "auth", 6, "alone"),
     Served(25, "403", 1, 0, "auth", 6, "alone"),
-    Served(25, "401", (1, 3), 0, "auth", 6, "many"),
+    Served(25, "401", (1, 5), 0, "auth", 6, "many"),
     Served(25, "401 x1", 2, 1, "ok", 0),
     *(Served(26, str(status), 1, 0, "model_not_found", 6, "alone") for status in (404, 405, 410)),
     Served(27, "413", 1, 0, "bad_request", 1),

@@ -31,7 +31,8 @@ KEY = Verdict(Kind.AUTH, stop=True, message="HTTP 401")
 
 def room(breaker: Breaker, now: float) -> int:
     """How many calls may be on their way."""
-    return next(number for number in itertools.count() if number == 1_000 or not breaker.may_start(number, now))
+    most = next(number for number in itertools.count(1) if number == 1_000 or not breaker.may_start(number, now))
+    return most if most > 1 or breaker.may_start(0, now) else 0
 
 
 def flowing() -> Breaker:
@@ -62,9 +63,10 @@ def test_the_first_call_goes_alone_and_a_success_lets_all_others_go() -> None:
 def test_a_first_call_that_is_slow_holds_up_nobody_for_long() -> None:
     """Twice as many may go with every quarter of a second of silence."""
     breaker = Breaker(0.0)
+    breaker.may_start(0, 10.0)
 
-    assert [room(breaker, step * WIDEN_SECONDS) for step in range(5)] == [1, 2, 4, 8, 16]
-    assert breaker.seconds_until_more(WIDEN_SECONDS * 1.5) == pytest.approx(WIDEN_SECONDS / 2)
+    assert [room(breaker, 10.0 + step * WIDEN_SECONDS) for step in range(5)] == [1, 2, 4, 8, 16]
+    assert breaker.seconds_until_more(10.0 + WIDEN_SECONDS * 1.5) == pytest.approx(WIDEN_SECONDS / 2)
 
 
 def test_a_failure_before_the_first_success_lets_more_go_a_little_later() -> None:

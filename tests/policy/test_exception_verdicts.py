@@ -141,3 +141,22 @@ def test_an_exception_caused_by_itself_is_still_judged() -> None:
     first.__cause__, second.__cause__ = second, first
 
     assert verdict_of_exception(first).kind is Kind.CONNECT_ERROR
+
+
+def test_what_an_error_says_of_a_proxy_is_without_its_password() -> None:
+    """Messages go into the cassette's failures, the rows, the log and the terminal."""
+    verdict = verdict_of_exception(OSError("cannot pass http://user:geheim@proxy.example:3128/x on"))
+
+    assert verdict.message == "OSError: cannot pass http://proxy.example:3128/x on"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "stop"),
+    [(407, Kind.CONFIG_ERROR, True), (404, Kind.CONFIG_ERROR, True), (502, Kind.CONNECT_ERROR, False)],
+)
+def test_a_refusal_of_the_proxy_is_none_of_the_service(status: int, kind: Kind, stop: bool) -> None:
+    """A proxy that is asked to connect answers for itself: its 404 says nothing about a model."""
+    info = aiohttp.RequestInfo(URL("http://h"), "CONNECT", CIMultiDictProxy(CIMultiDict()), URL("http://h"))
+    verdict = verdict_of_exception(aiohttp.ClientHttpProxyError(info, (), status=status))
+
+    assert (kind, stop) == (verdict.kind, verdict.stop)

@@ -14,7 +14,7 @@ from tests.system.test_faults import CLIENT, ONE_MODEL, messages
 
 pytestmark = pytest.mark.system
 
-HANDFUL = 3
+HANDFUL = 5
 """A first call that is slow on a busy machine lets another go."""
 
 
