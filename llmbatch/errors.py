@@ -15,6 +15,7 @@ LlmbatchError
 │   ├── CassetteDamaged      a line that is not what was written: exit code 4
 │   └── DiskError            the disk is full, read-only or broken: exit code 7
 ├── BudgetReached        the run has spent what it may: exit code 1
+├── NotApproved          the person at the terminal was asked, and did not want to pay: exit code 2
 ├── ServiceError         the service stopped the run: exit code 6
 ├── AnswerError          an answer was asked for that is not there (a row's failure, not the run's)
 └── InternalError        our bug: exit code 3
@@ -142,6 +143,12 @@ class BudgetReached(LlmbatchError):
     """The run has spent what it may. Its end is as asked for, and the cases that are left have no answer."""
 
     exit_code = ExitCode.NO_ANSWER
+
+
+class NotApproved(LlmbatchError):
+    """The person at the terminal was asked, and did not want the run to pay."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 class AnswerError(LlmbatchError):

@@ -66,6 +66,7 @@ class Asker:
 
     `engine` is None where nothing may be called. `on_author_error` hears of every question that cannot be
     put, whatever the task does with the exception: in a rehearsal such an error stops the run before it pays.
+    `on_miss` hears of every question of a rehearsal that has no answer.
     """
 
     store: Store
@@ -73,6 +74,7 @@ class Asker:
     resolve: Callable[[str], ResolvedModel]
     engine: Engine | None = None
     on_author_error: Callable[[AuthorError], None] = field(default=lambda error: None)
+    on_miss: Callable[[Question, CaseContext], None] = field(default=lambda question, case: None)
     _manners: dict[tuple[object, ...], tuple[object, Manner]] = field(default_factory=dict)
     _ways: dict[tuple[int, int, str], _Way] = field(default_factory=dict)
     _addresses: dict[int, tuple[ResolvedModel, Address]] = field(default_factory=dict)
@@ -192,6 +194,7 @@ class Asker:
         if self.engine is not None and case.may_send and model.can_call:
             return await self.engine.obtain(Order(question.call(), question.wire, model, case))
         if case.rehearsal:
+            self.on_miss(question, case)
             case.count_miss()
         await asyncio.sleep(0)  # a task that asks until an answer comes must not keep the loop for ever
         recorded = self.store.missed(question.call())

@@ -37,4 +37,6 @@ class BackgroundSync:
             if self._ended.wait(self._seconds):
                 return
             self._written.clear()  # before the sync: what is written during it is for the next
+            if self._ended.is_set():  # it has come since the wait was over, and what told of it is cleared
+                return
             self._sync()

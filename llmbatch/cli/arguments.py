@@ -110,6 +110,13 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     pace.add_argument("--rpm", type=int, metavar="N", help="requests a minute to each endpoint (default as configured)")
     pace.add_argument("--tpm", type=int, metavar="N", help="tokens a minute to each endpoint (default as configured)")
     pace.add_argument("--window", type=int, metavar="N", help="cases in flight (default 4 x concurrency)")
+    pace.add_argument(
+        "--no-hedge",
+        dest="hedge",
+        action="store_const",
+        const=False,
+        help="send no second call for one that is late when nothing is left to start",
+    )
     money = exp.add_argument_group("money")
     money.add_argument(
         "--dry-run", action="store_true", help="send nothing; say what would be called, why, and what it would cost"
@@ -120,6 +127,7 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     money.add_argument(
         "--budget", dest="budget_usd", metavar="USD", help="stop before the run spends more: 5usd, 0.50 (default none)"
     )
+    money.add_argument("--yes", action="store_true", help="at a terminal, do not ask before paying")
     exp.add_argument("--profile", metavar="NAME", help="the options of [profiles.NAME] of the configuration")
     out = exp.add_argument_group("output")
     out.add_argument("--results", metavar="DIR", help="another folder than results/<experiment>")

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from llmbatch.cli.confirm import can_ask, confirm
 from llmbatch.collect import collect, parse_target
 from llmbatch.collect.target import Selector
 from llmbatch.errors import ExitCode, UsageError
-from llmbatch.invocation.options import Settings, settings_of
+from llmbatch.invocation.options import settings_of
 from llmbatch.invocation.prepared import Prepared, prepare
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import execute
@@ -21,6 +22,9 @@ from llmbatch.report.display import open_progress
 from llmbatch.report.safe import safe
 from llmbatch.report.terminal import print_tables
 from llmbatch.runner.counters import Counters
+
+if TYPE_CHECKING:
+    from llmbatch.invocation.consent import Confirm
 
 _ENDS_ALL = frozenset({ExitCode.INTERRUPTED, ExitCode.SERVICE_STOPPED, ExitCode.DISK})
 """What ends the experiments that follow as well."""
@@ -38,30 +42,33 @@ async def run_exp(options: Mapping[str, Any], environ: Mapping[str, str]) -> int
         return _list(prepared)
     dry_run, pilot = options["dry_run"], options["pilot"]
     if dry_run or pilot is not None:
-        return await _forecast(prepared, settings, dry_run=dry_run, pilot=pilot)
-    return await _run_all(prepared)
+        from llmbatch.cli import dry_run as forecasts  # noqa: PLC0415 - few runs need it
 
-
-async def _forecast(prepared: Sequence[Prepared], settings: Settings, *, dry_run: bool, pilot: int | None) -> int:
-    """Run the pilot of each, if one is wanted, then print what the rest would cost."""
-    from llmbatch.cli.dry_run import check, pilot_of, print_forecast  # noqa: PLC0415 - few runs need it
-
-    check(settings, dry_run=dry_run, pilot=pilot)
-    code = 0 if pilot is None else await _run_all([pilot_of(each, pilot) for each in prepared])
-    if code not in {ExitCode.FINE, ExitCode.NO_ANSWER}:
+        for each in prepared:
+            forecasts.check(each.settings, dry_run=dry_run, pilot=pilot)
+        code = 0
+        if pilot is not None:
+            few = [forecasts.pilot_of(each, pilot) for each in prepared]
+            code = await _run_all(few, _confirm(options))
+        if code in {ExitCode.FINE, ExitCode.NO_ANSWER}:
+            for each in prepared:
+                await forecasts.print_forecast(each)
         return code
-    for each in prepared:
-        await print_forecast(each)
-    return code
+    return await _run_all(prepared, _confirm(options))
 
 
-async def _run_all(prepared: Sequence[Prepared]) -> int:
+def _confirm(options: Mapping[str, Any]) -> Confirm | None:
+    """Return how a person is asked; None where there is none, or they said yes before."""
+    return None if options["yes"] or not can_ask() else confirm
+
+
+async def _run_all(prepared: Sequence[Prepared], ask_first: Confirm | None) -> int:
     exit_codes: list[int] = []
     budgets = {each.settings.budget_usd for each in prepared}  # of the command line or a profile: one for all of them
     budget_usd = budgets.pop() if len(budgets) == 1 else None
     purse = None if budget_usd is None else Purse(budget_usd)
     for each in prepared:
-        exit_codes.append(await _run_one(each, purse))
+        exit_codes.append(await _run_one(each, purse, ask_first))
         if exit_codes[-1] in _ENDS_ALL:
             break
     if ExitCode.NOTHING_SELECTED in exit_codes and set(exit_codes) != {ExitCode.NOTHING_SELECTED}:
@@ -79,7 +86,7 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
         given["record_mode"] = "none"
     given["formats"] = given.pop("format") or None
     quiet = given.pop("quiet")
-    for name in ("targets", "collect_only", "dry_run", "pilot", "version"):
+    for name in ("targets", "collect_only", "dry_run", "pilot", "yes", "version"):
         given.pop(name)
     said = {name: value for name, value in given.items() if value is not None and value is not False}
     return said | ({"progress": False} if quiet else {})
@@ -107,10 +114,10 @@ def _list(prepared: Sequence[Prepared]) -> int:
     return ExitCode.FINE if total else ExitCode.NOTHING_SELECTED
 
 
-async def _run_one(prepared: Prepared, purse: Purse | None) -> int:
+async def _run_one(prepared: Prepared, purse: Purse | None, confirm: Confirm | None) -> int:
     counters = Counters()
     progress = open_progress(counters, quiet=not prepared.settings.progress)
-    run = await execute(prepared, counters, progress, purse=purse)
+    run = await execute(prepared, counters, progress, purse=purse, confirm=confirm)
     print_tables(None, run.tables)
     sys.stdout.flush()
     print(_closing(run), file=sys.stderr)

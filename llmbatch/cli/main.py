@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import importlib
 import os
@@ -82,10 +81,11 @@ def _run(arguments: list[str]) -> int:
     match options.command:
         case "exp":
             from llmbatch.cli.exp import run_exp  # noqa: PLC0415 - `--help` should not load a run
+            from llmbatch.runner.loop import run_in_loop  # noqa: PLC0415 - as above
 
             given = {name: value for name, value in vars(options).items() if name != "command"}
             try:
-                return asyncio.run(run_exp(given, os.environ))
+                return run_in_loop(run_exp(given, os.environ))
             except SystemExit as error:  # of a branch that a task started: it ends the event loop at once
                 raise TaskError(
                     f"a task called exit({error.code!r}) in a branch of its own, which ended the run",

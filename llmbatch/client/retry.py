@@ -31,7 +31,7 @@ class Attempted(Generic[T]):
     """What an attempt came to: a value or an error, its verdict, and the wait the service asked for.
 
     `attempts` counts all of them, this one included; `with_retries` fills it in. `received` is the body that came over
-    the wire, if one did.
+    the wire, if one did; `replayed` says that nothing was sent, since the answer had been recorded meanwhile.
     """
 
     verdict: Verdict
@@ -40,6 +40,7 @@ class Attempted(Generic[T]):
     retry_after_seconds: float | None = None
     attempts: int = 1
     received: bytes | None = None
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Stage = Literal["pacing", "slot", "service", "back-off"]
-"""What a call waits for: its turn under a rate limit, a free slot, an answer, or the time until the next try."""
+Stage = Literal["turn", "slot", "service", "back-off"]
+"""What a call waits for: its turn under a limit, a free slot, an answer, or the time until the next try."""
 
 
 @dataclass(slots=True, eq=False)
 class Underway:
-    """One call from its first wait to its end. Times are of a monotonic clock, in seconds."""
+    """One call from its first wait to its end. Times are of a monotonic clock, in seconds.
+
+    `hedged` says that another equal call was sent beside it, or that it is that one.
+    """
 
     case: str
     model: str
     since: float
     stage: Stage
     stage_since: float
-    hedged: bool = False
+    hedged: bool
 
     def enter(self, stage: Stage, now: float) -> None:
         """Note that the call waits for something else from now on."""

@@ -80,6 +80,7 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
     model = section.take_text("model")
     concurrency = section.take_count("concurrency", DEFAULT_CONCURRENCY)
     max_retries = section.take_count("max_retries", DEFAULT_MAX_RETRIES, least=0)
+    hedge = section.take_flag("hedge", True)
     segment_mb = section.take_count("segment_mb", DEFAULT_SEGMENT_MB)
     durability = section.take_text("durability", "process", choices=get_args(Durability))
     allow_hosts = _hosts(section)
@@ -101,6 +102,7 @@ def _config(root: Path, section: Section, environ: Mapping[str, str]) -> Config:
         model=model,
         concurrency=concurrency,
         max_retries=max_retries,
+        hedge=hedge,
         segment_mb=segment_mb,
         durability=cast("Durability", durability),
         allow_hosts=allow_hosts,

@@ -111,12 +111,14 @@ class Section:
             self.refuse(name, f"is {value}", fix=f"give a number {'above 0' if positive else 'of 0 or more'}")
         return float(value)
 
-    def take_flag(self, name: str) -> bool:
-        """Return true or false; false where it is not given."""
+    def take_flag(self, name: str, default: bool = False) -> bool:
+        """Return true or false."""
         value = self._take(name)
-        if value is not None and not isinstance(value, bool):
+        if value is None:
+            return default
+        if not isinstance(value, bool):
             self._wrong_type(name, value, bool)
-        return bool(value)
+        return value
 
     def take_texts(self, name: str) -> tuple[str, ...]:
         """Return a list of texts; an empty one where there is none."""

@@ -142,6 +142,7 @@ class Config:
     model: str | None = None
     concurrency: int = DEFAULT_CONCURRENCY
     max_retries: int = DEFAULT_MAX_RETRIES
+    hedge: bool = True
     segment_mb: int = DEFAULT_SEGMENT_MB
     durability: Durability = "process"
     allow_hosts: tuple[str, ...] = ()

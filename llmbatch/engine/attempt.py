@@ -7,12 +7,15 @@ attempt, never while waiting.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.store import Store
 from llmbatch.client.retry import Attempted
+from llmbatch.client.underway import Underway
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.engine.sending import Sender
@@ -36,15 +39,20 @@ class Attempts:
     pacing: Pacing
     halt: Halt
     health: Health
+    clock: Callable[[], float] = time.monotonic
 
-    async def make(self, order: Order, number: int) -> Attempted[Outcome]:
-        """Make attempt `number` (from 0) and return what it came to; NOT_SENT where the run has ended meanwhile."""
+    async def make(self, order: Order, call: Underway, number: int) -> Attempted[Outcome]:
+        """Make attempt `number` (from 0) and return what it came to; NOT_SENT where the run has ended meanwhile.
+
+        `call` always says what is waited for.
+        """
+        call.enter("turn", self.clock())
         model, body, spending = order.model, order.wire, self.spending
         reserved_usd = None if self._over else await spending.reserve(model, body)
         if reserved_usd is None:
             return self._nothing_sent(order, number)
         try:
-            attempted = await self._admitted(order, number)
+            attempted = await self._admitted(order, call, number)
         except BaseException:  # what is broken off may have been billed
             spending.settle(model, body, reserved_usd, received=None, kind=FailureKind.TIMEOUT)
             raise
@@ -53,25 +61,30 @@ class Attempts:
             spending.release(reserved_usd)
         else:
             spending.settle(model, body, reserved_usd, received=received, kind=kind)
+        if attempted.verdict.retry != "no":
+            call.enter("back-off", self.clock())
         return attempted
 
-    async def _admitted(self, order: Order, number: int) -> Attempted[Outcome]:
+    async def _admitted(self, order: Order, call: Underway, number: int) -> Attempted[Outcome]:
         """Send when the pace and the state of the service allow it, in a slot."""
         model = order.model
         passage = self.health.passage(model)
         while True:
             async with passage:
+                call.enter("slot", self.clock())
                 slot = await self.pacing.admit(model.endpoint, model.name, order.wire)
                 try:
                     if self._over:
                         return self._nothing_sent(order, number)
                     if not passage.is_closed:  # it may have been, while this one waited for its slot
+                        call.enter("service", self.clock())
                         attempted = await self.sender.send(order)
                         reply = attempted.value if isinstance(attempted.value, Reply) else None
                         slot.settle(attempted.verdict, reply, attempted.retry_after_seconds)
                         return attempted
                 finally:
                     slot.release()
+            call.enter("turn", self.clock())
 
     @property
     def _over(self) -> bool:

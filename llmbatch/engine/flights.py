@@ -1,47 +1,43 @@
-"""Equal orders share one flight: one asyncio task, which nobody who waits for it can cancel. Knows nothing of HTTP."""
+"""Equal orders share one flight, which nobody who waits for it can cancel. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from llmbatch.cassette.case import CaseContext
+from llmbatch.engine.flight import Flight, take_off
 from llmbatch.engine.protocol import Order, Outcome
 
 
-@dataclass(slots=True)
-class _Flight:
-    """One task, who waits for it, and the cases that these belong to."""
-
-    task: asyncio.Task[Outcome]
-    waiting: list[asyncio.Future[Outcome]] = field(default_factory=list)
-    cases: list[CaseContext] = field(default_factory=list)
-
-
 class Flights:
-    """Lets the first of equal orders be made and hands its outcome to all; `make` makes one.
+    """Lets the first of equal orders be made and hands its outcome to all; `fly` makes its call, and lands it.
 
     What is sent is paid for, so a task of the author's that gives up waiting takes the answer down neither with it nor
     with the others who wait: its case knows of the flight, as `pending`, until it has landed.
     """
 
-    def __init__(self, make: Callable[[Order], Coroutine[Any, Any, Outcome]]) -> None:
-        self._make = make
-        self._flights: dict[bytes, _Flight] = {}
+    def __init__(
+        self, fly: Callable[[Flight], Coroutine[Any, Any, None]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._fly = fly
+        self._clock = clock
+        self.under_way: dict[bytes, Flight] = {}
 
     async def join(self, order: Order) -> tuple[Outcome, bool]:
         """Return the outcome, and whether the order is the one that was made. An exception reaches everybody."""
         loop = asyncio.get_running_loop()
         key, case = order.call.key, order.case
-        flight = self._flights.get(key)
+        flight = self.under_way.get(key)
         own = flight is None
         if flight is None:
-            flight = self._flights[key] = _Flight(loop.create_task(self._make(order)))
-            flight.task.add_done_callback(lambda _: self._land(key))
+            flight = self.under_way[key] = take_off(order, self._clock())
+            flight.first_task = loop.create_task(self._fly(flight))
+            flight.first_task.add_done_callback(partial(self._ended, flight))
         flight.cases.append(case)
-        case.pending.add(flight.task)
+        case.pending.add(flight.landed)
         waiter: asyncio.Future[Outcome] = loop.create_future()  # a third of the work of asyncio.shield
         flight.waiting.append(waiter)
         try:
@@ -50,26 +46,41 @@ class Flights:
             case.abandoned = True
             raise
 
+    def land(self, flight: Flight, outcome: Outcome) -> None:
+        """Give the outcome to all who wait."""
+        self._leave(flight)
+        flight.landed.set_result(None)
+        for waiter in flight.waiting:
+            if not waiter.done():
+                waiter.set_result(outcome)
+
     async def cancel(self) -> None:
         """End all flights at once."""
-        tasks = [flight.task for flight in self._flights.values()]
+        tasks = []
+        for flight in self.under_way.values():
+            tasks += [task for task in (flight.first_task, flight.hedge_task) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _land(self, key: bytes) -> None:
-        flight = self._flights.pop(key)
-        task = flight.task
-        for case in flight.cases:
-            case.pending.discard(task)
-        # asked for even if nobody waits any more: whoever runs the case looks at it
+    def _ended(self, flight: Flight, task: asyncio.Task[None]) -> None:
+        """Hand on what the first call was ended by, where it landed nothing."""
         error = None if task.cancelled() else task.exception()
-        for waiter in flight.waiting:
-            if waiter.done():
+        if flight.has_landed:
+            return
+        self._leave(flight)
+        futures: list[asyncio.Future[Any]] = [flight.landed, *flight.waiting]
+        for future in futures:
+            if future.done():
                 continue
-            if task.cancelled():
-                waiter.cancel()
-            elif error is not None:
-                waiter.set_exception(error)
+            if error is None:
+                future.cancel()
             else:
-                waiter.set_result(task.result())
+                future.set_exception(error)
+        if error is not None:
+            flight.landed.exception()  # nobody may look at it; whoever runs the case does
+
+    def _leave(self, flight: Flight) -> None:
+        del self.under_way[flight.order.call.key]
+        for case in flight.cases:
+            case.pending.discard(flight.landed)

@@ -16,6 +16,8 @@ from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.errors import InternalError, LlmbatchError
 from llmbatch.policy import Verdict
 
+GIVEN_UP = "given up at the end of the run, since an equal call had answered first: it may be paid for"
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:
@@ -54,6 +56,12 @@ class Sender:
             known = self._routes[id(model)] = (model, route)
         return known[1]
 
+    def record_given_up(self, order: Order) -> None:
+        """File a call whose reply is not waited for any more, since an equal one has answered: it may be paid for."""
+        now = instant_text(datetime.now(UTC))
+        case = order.case.case_id
+        self.store.record_failure(order.call, FailureKind.DUPLICATE, GIVEN_UP, case=case, recorded_at=now)
+
     def _without_reply(self, order: Order, attempted: Attempted[Outcome]) -> Attempted[Outcome]:
         """File an attempt that brought no reply."""
         kind = attempted.verdict.kind or FailureKind.CONNECT_ERROR
@@ -79,4 +87,4 @@ def _judged(order: Order, exchange: Exchange) -> Attempted[Outcome]:
         )
     if exchange.reply.status >= 400:  # a refusal that is kept: the answer to this question, and news of the service
         return attempted_reply(exchange.reply, url=order.call.request.url, value=exchange.reply)
-    return Attempted(Verdict(final=True), value=exchange.reply)
+    return Attempted(Verdict(final=True), value=exchange.reply, replayed=exchange.replayed)

@@ -6,6 +6,7 @@ Sends nothing and writes nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -89,24 +90,35 @@ class Forecast(NamedTuple):
     @property
     def cost(self) -> Range | None:
         """The sum of what is known; None where nothing is."""
-        known = [item.cost for item in self.items if item.cost is not None]
-        if not known:
-            return None
-        return Range(
-            math.fsum(cost.low_usd for cost in known),
-            math.fsum(cost.high_usd for cost in known),
-            sum(cost.answers for cost in known),
-        )
+        return total_of(self.items)
 
 
 async def forecast(prepared: Prepared, display: Display, counters: Counters) -> Forecast:
     """Replay the plan with nothing to call, and estimate what is missing. Raises what would end a run."""
     calls = Calls()
     watched = await watched_replay(prepared, calls, display, counters)
-    models = list(Models(prepared.config).of_plan(prepared.plan).values()) if calls.wanted else []
-    seen = _seen(prepared.cassette) if calls.wanted else _Recorded()
-    pricing = _Pricing(prepared.config, models, PriceBook(), seen)
-    return Forecast(watched, calls.misses, [pricing.item(asked, wanted) for asked, wanted in calls.wanted.items()])
+    return Forecast(watched, calls.misses, priced(calls.wanted, prepared, PriceBook()))
+
+
+def priced(wanted: Mapping[Asked, Wanted], prepared: Prepared, book: PriceBook) -> list[Item]:
+    """Return what these calls would cost, from what is recorded of calls like them."""
+    if not wanted:
+        return []
+    models = list(Models(prepared.config).of_plan(prepared.plan).values())
+    pricing = _Pricing(prepared.config, models, book, _seen(prepared.cassette))
+    return [pricing.item(asked, calls) for asked, calls in wanted.items()]
+
+
+def total_of(items: Iterable[Item]) -> Range | None:
+    """Return the sum of the costs that are known; None where none is."""
+    known = [item.cost for item in items if item.cost is not None]
+    if not known:
+        return None
+    return Range(
+        math.fsum(cost.low_usd for cost in known),
+        math.fsum(cost.high_usd for cost in known),
+        sum(cost.answers for cost in known),
+    )
 
 
 @dataclass(slots=True)

@@ -20,6 +20,16 @@ class LoopKept(SystemExit):
     """
 
 
+def waits_end_at_ctrl_c() -> None:
+    """Let Ctrl-C end waits for locks and threads again, which it does not any more once polars was imported.
+
+    polars puts a handler of its own before Python's, with SA_RESTART: the wait goes on, and Python's
+    handler waits for its end.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "siginterrupt"):
+        signal.siginterrupt(signal.SIGINT, True)
+
+
 @contextmanager
 def interruptible(
     on_first: Callable[[], None],

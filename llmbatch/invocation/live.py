@@ -14,7 +14,9 @@ from llmbatch.client.retry import Attempted, RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, ResolvedModel, resolve_model
 from llmbatch.engine.attempt import Attempts
+from llmbatch.engine.flight import Flight
 from llmbatch.engine.health import Halt, Health
+from llmbatch.engine.hedger import Hedger
 from llmbatch.engine.live import LiveEngine, refuse
 from llmbatch.engine.sending import Sender
 from llmbatch.invocation.paying import tell_counters
@@ -48,6 +50,7 @@ class Live:
         tpm: int | None = None,
         note: Callable[[str], None],
         log: Log,
+        hedge: bool = False,
     ) -> None:
         self._config = config
         self._spending = spending
@@ -63,7 +66,8 @@ class Live:
         around = Surroundings(SharedLedger(shared_folder(), note=note), log, note)
         self._pacing = Pacing(concurrency, around, keys=config.keys, flags=Rates(rpm, tpm), until_end=halt.sleep)
         attempts = Attempts(store, Sender(store, self._transport), spending, self._pacing, halt, self._health)
-        self.engine = LiveEngine(attempts, self._retry, self._health)
+        hedger = Hedger(self._free_slots, halt.sleep, self._count_hedge) if hedge else None
+        self.engine = LiveEngine(attempts, self._retry, self._health, hedger, log)
 
     def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
         """Return a ready SDK client for the model's endpoint; it shares the pace and the retries."""
@@ -86,6 +90,13 @@ class Live:
         await self._transport.close()
         for said in self._pacing.history():
             self._note(said)
+
+    def _free_slots(self, flight: Flight) -> int:
+        model = flight.order.model
+        return self._pacing.free(model.endpoint, model.name)
+
+    def _count_hedge(self) -> None:
+        self._counters.hedged += 1
 
     def _goes_on(self, attempted: Attempted[Any]) -> None:
         self._counters.waiting = ""

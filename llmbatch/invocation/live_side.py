@@ -35,6 +35,7 @@ class LiveSide:
         tpm: int | None = None,
         note: Callable[[str], None],
         log: Log,
+        hedge: bool = False,
     ) -> None:
         self._arguments: tuple[Any, ...] = (config, concurrency, store, stop)
         self._options: dict[str, Any] = {
@@ -44,8 +45,10 @@ class LiveSide:
             "tpm": tpm,
             "note": note,
             "log": log,
+            "hedge": hedge,
         }
         self._live: Live | None = None
+        self._is_last = False
 
     async def obtain(self, order: Order) -> Outcome:
         """Return the outcome of the call once it is in the cassette, as every engine does."""
@@ -54,6 +57,12 @@ class LiveSide:
     def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
         """Return a ready SDK client for the model's endpoint."""
         return self._built().build_client(model)
+
+    def nothing_left_to_start(self) -> None:
+        """Hear that no further case will be started."""
+        self._is_last = True
+        if self._live is not None:
+            self._live.engine.nothing_left_to_start()
 
     async def close(self) -> None:
         """End what is still on its way and close all connections."""
@@ -65,4 +74,6 @@ class LiveSide:
             from llmbatch.invocation.live import Live  # noqa: PLC0415 - imports aiohttp, so the recorder is entered now
 
             self._live = Live(*self._arguments, **self._options)
+            if self._is_last:  # a short run: every case was started before the first had a miss
+                self._live.engine.nothing_left_to_start()
         return self._live

@@ -37,6 +37,7 @@ class RunOptions(TypedDict, total=False):
     rpm: int
     tpm: int
     window: int
+    hedge: bool
     budget_usd: float
     results: str | Path
     formats: Sequence[Format]
@@ -73,6 +74,7 @@ class Settings:
     rpm: int | None = None
     tpm: int | None = None
     window: int | None = None
+    hedge: bool | None = None
     budget_usd: float | None = None
     results: Path | None = None
     formats: tuple[Format, ...] = ("parquet",)

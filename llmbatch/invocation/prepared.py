@@ -45,6 +45,11 @@ class Prepared:
         return results_of(self.experiment, self.settings)
 
     @property
+    def hedge(self) -> bool:
+        """Whether late calls get a second one."""
+        return self.config.hedge if self.settings.hedge is None else self.settings.hedge
+
+    @property
     def concurrency(self) -> int:
         """How many HTTP attempts may be in flight."""
         return self.settings.concurrency or self.config.concurrency

@@ -21,6 +21,7 @@ from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import execute
 from llmbatch.report.display import open_progress
 from llmbatch.runner.counters import Counters
+from llmbatch.runner.loop import run_in_loop
 
 __all__ = ["arun", "run"]
 
@@ -34,7 +35,7 @@ def run(target: str | Path | Task[..., Any], /, **options: Unpack[RunOptions]) -
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(arun(target, **options))
+        return run_in_loop(arun(target, **options))
     return _Beside(arun(target, **options)).wait()
 
 
@@ -71,7 +72,7 @@ class _Beside:
         """Return what the coroutine returns. Raises KeyboardInterrupt when it was interrupted and has ended."""
         interrupted = False
         with ThreadPoolExecutor(1, thread_name_prefix="llmbatch-run") as executor:
-            future = executor.submit(lambda: asyncio.run(self._main()))
+            future = executor.submit(lambda: run_in_loop(self._main()))
             while True:
                 try:
                     return future.result()

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from llmbatch.cassette.retrying import RetryingStore
 from llmbatch.cassette.store import Store
@@ -27,11 +28,15 @@ from llmbatch.invocation.second_look import SecondLook
 from llmbatch.invocation.tables import Tables, write_tables
 from llmbatch.invocation.work import Work
 from llmbatch.money.purse import Purse
+from llmbatch.money.spending import Spending
 from llmbatch.plan import Plan
 from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.stop import Stop
 from llmbatch.tables.spool import Spool
+
+if TYPE_CHECKING:
+    from llmbatch.invocation.consent import Confirm
 
 
 class Display(Protocol):
@@ -50,10 +55,18 @@ class Display(Protocol):
         ...
 
 
-async def execute(prepared: Prepared, counters: Counters, display: Display, *, purse: Purse | None = None) -> Run:
+async def execute(
+    prepared: Prepared,
+    counters: Counters,
+    display: Display,
+    *,
+    purse: Purse | None = None,
+    confirm: Confirm | None = None,
+) -> Run:
     """Open, rehearse, run, write. Raises LlmbatchError for what stops a run before its first case.
 
-    `purse` is what several runs pay from; without it the run has its own, with the budget that it is given.
+    `purse` is what several runs pay from; without it the run has its own, with the budget that it is given. `confirm`
+    puts a question to a person before the run costs more than they said; without it nobody is asked.
     """
     experiment, settings, plan = prepared.experiment, prepared.settings, prepared.plan
     total = plan.count()
@@ -99,10 +112,13 @@ async def execute(prepared: Prepared, counters: Counters, display: Display, *, p
             tpm=prepared.settings.tpm,
             note=note,
             log=run_log,
+            hedge=prepared.hedge,
         )
         work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
         if store.can_record and not settings.allow_unstable:
             work.second_look = SecondLook(prepared, total, stop, run_log, note)
+        if confirm is not None:
+            _ask_first(prepared, work, spending, display, confirm)
         stack.enter_context(intercepted(store, prepared.config.allow_hosts, stop, note))
         stack.callback(display.stop)
         stack.enter_context(collecting_seldom())
@@ -136,6 +152,15 @@ async def execute(prepared: Prepared, counters: Counters, display: Display, *, p
         message="\n".join(filter(None, [message, run_log.problem, *(error.report() for error, _ in tables.broken)]))
         or None,
     )
+
+
+def _ask_first(prepared: Prepared, work: Work, spending: Spending, display: Display, confirm: Confirm) -> None:
+    """Put a question between what the run's tasks ask and what it pays."""
+    from llmbatch.invocation.consent import consent_of, paused  # noqa: PLC0415 - replays and scripts need none
+
+    experiment = prepared.experiment
+    show = partial(display.start, work.plan.count(), experiment.name, experiment.path.name)
+    work.consent = consent_of(prepared, work, spending, paused(display, show, confirm))
 
 
 def _with_tables(exit_code: ExitCode, tables: Tables, run_log: Log) -> ExitCode:

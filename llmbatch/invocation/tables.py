@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmbatch.columns import PREFIX, TRUTH
 from llmbatch.errors import LlmbatchError, TaskError
 from llmbatch.experiment.words import TableDefinition
+from llmbatch.invocation.interrupt import waits_end_at_ctrl_c
 from llmbatch.invocation.options import Format
 from llmbatch.plan import Plan, PlannedTask
 from llmbatch.tables.builtin import calls_and_cost, confusion, failures, prediction_column, summary
@@ -37,6 +38,7 @@ def write_tables(spool: Spool, folder: Path, plan: Plan, formats: Sequence[Forma
     """
     import polars as pl  # noqa: PLC0415 - loaded when a table is made
 
+    waits_end_at_ctrl_c()
     every: tuple[Format, ...] = ("parquet", *(each for each in formats if each != "parquet"))
     write_rows(spool, folder / ROWS, every)
     rows = pl.scan_parquet(folder / f"{ROWS}.parquet")

@@ -58,6 +58,7 @@ class Work:
     stop: Stop
     note: Callable[[str], None]
     second_look: SecondLook | None = None
+    consent: Callable[[Engine, CaseRunner], Engine] | None = None
     without_answer: int = 0
     _tallies: dict[tuple[PlannedTask, str], _Tally] = field(default_factory=dict)
     _given_up: list[str] = field(default_factory=list)
@@ -71,11 +72,11 @@ class Work:
         Raises the AuthorError that a rehearsal met, before anything was called.
         """
         asker = Asker(self.store, Prompts(self.plan.experiment.base_folders), self.models.resolve)
-        asker.engine = self._engine() if self.store.can_record else None
         asker.on_author_error = self._keep_first
         clients = Clients(self.live.build_client)
         executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)
         runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log, self.counters)
+        asker.engine = self._engine(runner) if self.store.can_record else None
         try:
             for case in self.plan.first_cases():
                 if "ask" in case.task.arguments:  # the others render no prompt, and may do things twice
@@ -89,8 +90,9 @@ class Work:
             await self.live.close()
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _engine(self) -> Engine:
-        return AskingAgain(self.live, self.store) if isinstance(self.store, RetryingStore) else self.live
+    def _engine(self, runner: CaseRunner) -> Engine:
+        engine = AskingAgain(self.live, self.store) if isinstance(self.store, RetryingStore) else self.live
+        return engine if self.consent is None else self.consent(engine, runner)
 
     async def _run_cases(self, runner: CaseRunner) -> None:
         counters, store, second_look = self.counters, self.store, self.second_look
@@ -113,7 +115,13 @@ class Work:
                 counters.in_flight -= 1
 
         stop = self.stop
-        cases = run_window(self.plan, work, window=self.window, may_start=lambda: stop.reason is None)
+        cases = run_window(
+            self.plan,
+            work,
+            window=self.window,
+            may_start=lambda: stop.reason is None,
+            on_last=self.live.nothing_left_to_start,
+        )
         window = asyncio.ensure_future(cases)
 
         def end_now() -> None:

@@ -37,6 +37,10 @@ class Wanted:
         self.bytes_in += len(body)
         self.most_tokens_out += most_tokens(body).tokens_out
 
+    def times(self, share: float) -> Wanted:
+        """Return as many times the calls."""
+        return Wanted(*(round(number * share) for number in (self.calls, self.bytes_in, self.most_tokens_out)))
+
 
 @dataclass(slots=True)
 class Seen:

@@ -69,13 +69,13 @@ class Spending:
         self.bill = Bill()
         self._record_prices = record_prices
         self._on_end = on_end
-        self._planned = list(planned)
+        self.planned = tuple(planned)
         self._met: set[str] = set()
 
     def meet(self, model: ResolvedModel) -> None:
         """Look up the prices of a model that is about to be called; at the first of all `planned`, for one snapshot."""
         if model.text not in self._met:
-            new, self._planned = [*self._planned, model], []
+            new = [model] if self._met else [*self.planned, model]
             self._record_prices(self.book.snapshot(new))
             self._met.update(each.text for each in new)
 

@@ -85,6 +85,11 @@ class Lane:
         self._is_over = False
         self._has_noted_size = False
 
+    @property
+    def free(self) -> int:
+        """How many more could be in flight now; 0 where somebody waits."""
+        return 0 if self._queue else max(0, min(gate.free for gate in self._gates))
+
     async def admit(self, body: bytes) -> Slot:
         """Wait for the turn of one attempt with this body."""
         tokens = self._tokens_of(body) if self._starts.counts_tokens else 0.0

@@ -56,6 +56,11 @@ class Pacing:
                 lane.end()
         return lane.admit(body)
 
+    def free(self, endpoint: Endpoint, model: str) -> int:
+        """Return how many more attempts at a model could be in flight now; 0 where one waits, or none was made."""
+        lane = self._lanes.get((endpoint.name, model))
+        return 0 if lane is None else lane.free
+
     def end(self) -> None:
         """Let everybody through who waits, now and later: nothing is sent any more."""
         self._is_over = True

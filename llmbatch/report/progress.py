@@ -136,6 +136,8 @@ def counters_text(counters: Counters) -> str:
     ]
     if counters.cost_usd:  # without prices nothing is known, and 0 would be a claim
         parts.append(f"${counters.cost_usd:,.4f}" if counters.cost_usd < 1 else f"${counters.cost_usd:,.2f}")
+    if counters.hedged:
+        parts.append(f"hedged {counters.hedged:,}")
     if counters.in_flight:
         parts.append(f"in flight {counters.in_flight:,}")
     if counters.waiting:

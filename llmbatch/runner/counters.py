@@ -10,7 +10,7 @@ class Counters:
     """What the runner counts and the display reads. `cost_usd` is what this run paid; `waiting` says for what, if so.
 
     `done` counts cases with a row; `paid` and `cached` count answers by where they came from; `failed` counts
-    cases whose status is not ok.
+    cases whose status is not ok; `hedged` counts the calls that were sent beside a late one.
     """
 
     done: int = 0
@@ -21,4 +21,5 @@ class Counters:
     tokens_out: int = 0
     cost_usd: float = 0.0
     in_flight: int = 0
+    hedged: int = 0
     waiting: str = ""

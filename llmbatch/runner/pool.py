@@ -39,12 +39,13 @@ async def run_window(
     *,
     window: int,
     may_start: Callable[[], bool],
+    on_last: Callable[[], None] = lambda: None,
 ) -> None:
     """Await `work(item)` for each item, at most `window` at a time, starting each as soon as one ends.
 
     Items are taken from the iterator one by one, when a worker is free. An exception of `work` ends all workers
     and is raised. One of the iterator is raised when the items that are on their way have ended. When `may_start`
-    turns false no further item is taken.
+    turns false no further item is taken. `on_last` is called, maybe more than once, when no item is left to take.
     """
     source = iter(items)
     breath = Breath()
@@ -55,6 +56,7 @@ async def run_window(
             try:
                 item = next(source)
             except StopIteration:
+                on_last()
                 return
             except Exception as error:  # noqa: BLE001 - samples may raise anything, and what is on its way is paid for
                 broken.append(error)

@@ -366,6 +366,25 @@ def _next_descriptor() -> int:
     return descriptor
 
 
+def test_an_end_in_the_last_moment_of_the_wait_is_heard() -> None:
+    """Between the end of the thread's wait and its look at what was written; it must not wait for ever then."""
+    syncing = BackgroundSync(lambda: None, seconds=0.0)
+    ended, written = syncing._ended, syncing._written
+
+    class AtTheLastMoment(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            self.set()
+            written.set()
+            return False
+
+    assert not ended.is_set()
+    syncing._ended = AtTheLastMoment()
+    syncing.wrote()
+
+    syncing._thread.join(10)
+    assert not syncing._thread.is_alive()
+
+
 def test_an_interrupted_close_gives_the_lock_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the last sync is waited for: the process of a notebook lives on, and would lock itself out."""
 

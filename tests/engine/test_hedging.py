@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from llmbatch.client.underway import Stage, Underway
 from llmbatch.engine.hedging import (
     LEAST_CHECK_SECONDS,
+    LEAST_SECONDS,
     LEAST_SEEN,
     MOST_CHECK_SECONDS,
     MOST_KEPT,
@@ -21,7 +22,7 @@ from llmbatch.engine.hedging import (
 
 
 def underway(since: float, *, model: str = "m", stage: Stage = "service", case: str = "c") -> Underway:
-    return Underway(case, model, since, stage, since)
+    return Underway(case, model, since, stage, since, hedged=False)
 
 
 def after(number: int, seconds: float = 1.0, model: str = "m") -> Hedging:
@@ -34,7 +35,7 @@ def after(number: int, seconds: float = 1.0, model: str = "m") -> Hedging:
 def test_of_a_few_calls_nobody_knows_what_is_late() -> None:
     """The first answers of a model say nothing yet."""
     assert late_after_seconds([1.0] * (LEAST_SEEN - 1)) is None
-    assert after(LEAST_SEEN - 1).overdue([underway(0.0)], 1e6, room=10) == []
+    assert after(LEAST_SEEN - 1).overdue([underway(0.0)], 1e6, lambda call: 10) == []
 
 
 def test_where_all_calls_take_alike_the_slowest_is_not_late() -> None:
@@ -42,10 +43,15 @@ def test_where_all_calls_take_alike_the_slowest_is_not_late() -> None:
     assert late_after_seconds([1.0, *[0.99] * 99]) == 1.98
 
 
+def test_nobody_pays_to_save_milliseconds() -> None:
+    """However quick a model is, a call is not late within the first second."""
+    assert late_after_seconds([0.005] * 100) == LEAST_SECONDS
+
+
 def test_late_is_beyond_nearly_all_that_calls_took() -> None:
     """Of heavy-tailed times one in fifty is above it."""
     chance = random.Random(7)
-    taken = [chance.lognormvariate(-0.7, 1.0) for _ in range(1000)]
+    taken = [chance.lognormvariate(0.0, 1.0) for _ in range(1000)]
 
     limit = late_after_seconds(taken)
 
@@ -57,16 +63,16 @@ def test_the_latest_call_is_hedged_first_and_none_beyond_the_room() -> None:
     """The run waits for its slowest call; a hedge that finds no slot would be late itself."""
     calls = [underway(3.0), underway(1.0), underway(2.0), underway(99.0)]
 
-    assert [calls[1], calls[2]] == after(1000).overdue(calls, 100.0, room=2)
+    assert [calls[1], calls[2]] == after(1000).overdue(calls, 100.0, lambda call: 2)
 
 
 def test_only_a_call_that_its_service_keeps_waiting_is_late() -> None:
     """A second call would not shorten a back-off, or a turn under a limit; and one hedge is all a call gets."""
     hedged = underway(0.0)
     hedged.hedged = True
-    calls = [underway(0.0, stage="back-off"), underway(0.0, stage="pacing"), underway(0.0, stage="slot"), hedged]
+    calls = [underway(0.0, stage="back-off"), underway(0.0, stage="turn"), underway(0.0, stage="slot"), hedged]
 
-    assert after(1000).overdue(calls, 1e6, room=10) == []
+    assert after(1000).overdue(calls, 1e6, lambda call: 10) == []
 
 
 def test_each_model_is_judged_by_its_own_times() -> None:
@@ -76,7 +82,7 @@ def test_each_model_is_judged_by_its_own_times() -> None:
         hedging.answered("slow", 60.0)
     quick, slow, new = (underway(0.0, model=model) for model in ("quick", "slow", "new"))
 
-    assert [quick] == hedging.overdue([quick, slow, new], 30.0, room=10)
+    assert [quick] == hedging.overdue([quick, slow, new], 30.0, lambda call: 10)
 
 
 @pytest.mark.parametrize(("answers", "allowed"), [(LEAST_SEEN, 1), (100, 2), (5000, 100)])
@@ -85,9 +91,9 @@ def test_hedges_are_at_most_one_in_fifty_calls(answers: int, allowed: int) -> No
     hedging = after(answers)
     calls = [underway(0.0) for _ in range(500)]
 
-    assert allowed == len(hedging.overdue(calls, 1e6, room=1000))
+    assert allowed == len(hedging.overdue(calls, 1e6, lambda call: 1000))
     hedging.sent = allowed
-    assert hedging.overdue(calls, 1e6, room=1000) == []
+    assert hedging.overdue(calls, 1e6, lambda call: 1000) == []
 
 
 def test_what_is_kept_is_bounded() -> None:
@@ -111,7 +117,7 @@ def test_whatever_the_times_the_bounds_hold(taken: list[float], since: list[floa
     for seconds in taken:
         hedging.answered("m", seconds)
 
-    late = hedging.overdue([underway(each) for each in since], 1000.0, room)
+    late = hedging.overdue([underway(each) for each in since], 1000.0, lambda call: room)
 
     assert len(late) <= min(room, max(1, MOST_SHARE * len(taken)), len(since))
     limit = late_after_seconds(taken)

@@ -107,10 +107,9 @@ class Filing:
             sent.exchange.reply = reply
             sent.exchange.failure = None
             sent.exchange.replayed = not paid
-        if sent.case is not None:
+        if sent.case is not None and sent.is_foreign:  # `ask` notes its own: of two equal calls only one counts
             sent.case.note(reply, paid=paid)
-            if sent.is_foreign:
-                sent.case.end_foreign(sent.call.request.digest, answered=True)
+            sent.case.end_foreign(sent.call.request.digest, answered=True)
         if not paid:
             self._close(sent)
 

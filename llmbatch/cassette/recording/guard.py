@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from llmbatch.cassette.recording.sockets import look_ups_wrapped, shown, sockets_checked
+from llmbatch.cassette.recording.uvloop_sockets import uvloop_is_seen
 from llmbatch.errors import UnrecordedConnection
 
 DNS_PORT = 53
@@ -87,7 +88,8 @@ def unrecorded_refused(
 
 def unseen_libraries() -> list[str]:
     """Return the libraries imported so far whose connections nobody can see."""
-    return [name for name in UNSEEN_LIBRARIES if name in sys.modules]
+    found = [name for name in UNSEEN_LIBRARIES if name in sys.modules]
+    return [name for name in found if name != "uvloop" or not uvloop_is_seen()]
 
 
 def _addresses_of(found: Any) -> list[str]:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from llmbatch.cassette.recording.uvloop_sockets import uvloop_through_sockets
+
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 LOOK_UPS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex")
 
@@ -26,7 +28,7 @@ def sockets_checked(check: Check) -> Iterator[None]:
     What it raises goes up to whoever connects. AF_UNIX sockets, `socket.socketpair`, listening, and sockets that
     are connected already are not asked about, and so event loops made inside work on (on Windows their self-pipe
     is a socket pair over loopback, and its proactor connects past Python's sockets: both are seen to). Libraries
-    in C with sockets of their own (libcurl, uvloop) are not reached.
+    in C with sockets of their own (libcurl) are not reached, nor is uvloop where it is imported later.
     """
     pairing = threading.local()
 
@@ -78,6 +80,7 @@ def sockets_checked(check: Check) -> Iterator[None]:
                 return connect(proactor, conn, address)
 
             replace(stack, IocpProactor, "connect", connect_checked)
+        stack.enter_context(uvloop_through_sockets())
         yield
 
 
