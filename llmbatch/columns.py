@@ -42,6 +42,8 @@ OWN_COLUMNS: tuple[Column, ...] = (
     Column("llmbatch_fingerprint", "str", "the service's system fingerprint"),
     Column("llmbatch_tokens_in", "int", "tokens of the questions, as the service counted them"),
     Column("llmbatch_tokens_out", "int", "tokens of the answers, as the service counted them"),
+    Column("llmbatch_tokens_cached", "int", "of the tokens of the questions, those that the service had cached"),
+    Column("llmbatch_tokens_reasoning", "int", "of the tokens of the answers, those of reasoning"),
     Column("llmbatch_cost_usd", "float", "cost of the case's answers in US dollars; null without prices"),
     Column("llmbatch_asks", "int", "how many HTTP calls the case's answers took"),
     Column("llmbatch_prompt_fingerprint", "str", "digest of the prompt files used"),

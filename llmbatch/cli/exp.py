@@ -17,6 +17,7 @@ from llmbatch.invocation.prepared import Prepared, prepare
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.steps import execute
 from llmbatch.money.purse import Purse
+from llmbatch.report.bill import bill_line
 from llmbatch.report.counting import counted
 from llmbatch.report.display import open_progress
 from llmbatch.report.safe import safe
@@ -126,6 +127,7 @@ async def _run_one(prepared: Prepared, purse: Purse | None, confirm: Confirm | N
 
 def _closing(run: Run) -> str:
     lines = [safe(run.message)] if run.message else []
+    lines += filter(None, [bill_line(run.bill, run.tables)])
     lines.append(f"{run.paid} paid, {run.cached} from the cassette, {run.failed} failed; tables in {_shown(run.path)}")
     return "\n".join(lines)
 

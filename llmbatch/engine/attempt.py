@@ -60,7 +60,7 @@ class Attempts:
         if kind is FailureKind.NOT_RUN:
             spending.release(reserved_usd)
         else:
-            spending.settle(model, body, reserved_usd, received=received, kind=kind)
+            spending.settle(model, body, reserved_usd, received=received, kind=kind, number=number)
         if attempted.verdict.retry != "no":
             call.enter("back-off", self.clock())
         return attempted

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmbatch.errors import UsageError
+from llmbatch.money.spending import Bill
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,8 +29,9 @@ class Run:
     """One run: its exit code, its folder under `results/`, its rows and its tables.
 
     `variants` has the parametrised values of each (task, variant) by name.
-    `paid`, `cached` and `failed` count interactions and cases of this invocation, so they differ between a
-    recording and its replay while the rows do not. `message` says why a run ended early or what is missing.
+    `paid`, `cached` and `failed` count interactions and cases of this invocation, and `bill` is what it paid, so they
+    differ between a recording and its replay while the rows do not. `message` says why a run ended early or what is
+    missing.
     """
 
     exit_code: int
@@ -39,6 +41,7 @@ class Run:
     paid: int = 0
     cached: int = 0
     failed: int = 0
+    bill: Bill = field(default_factory=Bill)
     message: str | None = None
 
     @cached_property

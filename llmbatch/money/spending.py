@@ -12,7 +12,7 @@ from llmbatch.money.book import PriceBook, is_free
 from llmbatch.money.bound import most_usd
 from llmbatch.money.purse import Purse
 from llmbatch.money.words import dollars
-from llmbatch.parse.completion import usage_of
+from llmbatch.parse.completion import Usage, usage_of
 
 MAYBE_BILLED = frozenset(
     {
@@ -30,13 +30,15 @@ Snapshot = Mapping[str, Mapping[str, str] | None]
 
 @dataclass(slots=True)
 class Bill:
-    """What the attempts of a run came to. `unanswered_usd` is the part of those that brought no answer of their own.
+    """What the attempts of a run came to. `retried` followed one that failed; `unanswered` brought no answer.
 
-    `estimated_usd` is the part for attempts of which nobody knows whether they were billed, each at the most that it
-    can cost. `unpriced` counts attempts whose price is not known: they are not in `usd`.
+    `unanswered_usd` is the part of the cost for these, `estimated_usd` that for attempts of which nobody knows whether
+    they were billed, each at the most that it can cost. `unpriced` counts attempts whose price is not known: they are
+    not in `usd`.
     """
 
     attempts: int = 0
+    retried: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     tokens_cached: int = 0
@@ -44,12 +46,32 @@ class Bill:
     usd: float = 0.0
     unanswered_usd: float = 0.0
     estimated_usd: float = 0.0
+    unanswered: int = 0
     estimated: int = 0
     unpriced: int = 0
 
+    def add(self, usage: Usage | None, cost_usd: float | None, *, answered: bool, estimated: bool, free: bool) -> None:
+        """Count one attempt."""
+        self.attempts += 1
+        self.unanswered += not answered
+        if usage is not None:
+            self.tokens_in += usage.tokens_in
+            self.tokens_out += usage.tokens_out
+            self.tokens_cached += usage.tokens_cached
+            self.tokens_reasoning += usage.tokens_reasoning
+        if cost_usd is None:
+            self.unpriced += not free
+            return
+        self.usd += cost_usd
+        if not answered:
+            self.unanswered_usd += cost_usd
+        if estimated:
+            self.estimated += 1
+            self.estimated_usd += cost_usd
+
 
 class Spending:
-    """Reserves for attempts and settles them, by the prices of their models.
+    """Reserves for attempts and settles them, by the prices of their models; `bills` has those of each model.
 
     `record_prices` hears of the prices of a model before anything of it is recorded; `on_end` of the error that ends
     the run.
@@ -67,6 +89,7 @@ class Spending:
         self.book = book
         self.purse = purse
         self.bill = Bill()
+        self.bills: dict[str, Bill] = {}
         self._record_prices = record_prices
         self._on_end = on_end
         self.planned = tuple(planned)
@@ -106,25 +129,21 @@ class Spending:
         *,
         received: bytes | None,
         kind: FailureKind | None,
-        is_answer: bool = True,
+        number: int = 0,
     ) -> float | None:
-        """Count what an attempt cost, and return it; None where no price is known.
+        """Count what attempt `number` of a call (from 0) cost, and return it; None where no price is known.
 
-        `received` is the body that came, if one did, `kind` what was wrong with it; `is_answer` says that it is what
-        the caller is given.
+        `received` is the body that came, if one did, `kind` what was wrong with it; None for an answer.
         """
-        bill = self.bill
-        bill.attempts += 1
-        cost, is_estimate = self._cost(model, body, received, kind)
-        if cost is None:
-            bill.unpriced += not is_free(model)
-        else:
-            bill.usd += cost
-            if kind is not None or not is_answer:
-                bill.unanswered_usd += cost
-            if is_estimate:
-                bill.estimated += 1
-                bill.estimated_usd += cost
+        usage = usage_of(received) if received else None
+        cost, estimated = self._cost(model, body, usage, kind)
+        free = cost is None and is_free(model)
+        own = self.bills.get(model.qualified)
+        if own is None:
+            own = self.bills[model.qualified] = Bill()
+        for bill in (self.bill, own):
+            bill.add(usage, cost, answered=kind is None, estimated=estimated, free=free)
+            bill.retried += number > 0
         self.purse.settle(reserved_usd, cost or 0.0)
         return cost
 
@@ -133,16 +152,11 @@ class Spending:
         self.purse.settle(reserved_usd, 0.0)
 
     def _cost(
-        self, model: ResolvedModel, body: bytes, received: bytes | None, kind: FailureKind | None
+        self, model: ResolvedModel, body: bytes, usage: Usage | None, kind: FailureKind | None
     ) -> tuple[float | None, bool]:
         """Return what an attempt cost, and whether that is an estimate."""
-        bill, prices = self.bill, self.book.prices(model)
-        usage = usage_of(received) if received else None
+        prices = self.book.prices(model)
         if usage is not None:
-            bill.tokens_in += usage.tokens_in
-            bill.tokens_out += usage.tokens_out
-            bill.tokens_cached += usage.tokens_cached
-            bill.tokens_reasoning += usage.tokens_reasoning
             known = None if prices is None else prices.cost_usd(usage)
             if known is not None or prices is None:
                 return known, False

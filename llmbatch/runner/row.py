@@ -16,7 +16,7 @@ from llmbatch.cassette.case import CaseContext
 from llmbatch.columns import OWN_DTYPES, PREFIX, TRUTH
 from llmbatch.errors import TaskError
 from llmbatch.experiment.answer import Answer
-from llmbatch.parse.completion import usage_of
+from llmbatch.parse.completion import Usage, usage_of
 from llmbatch.plan import Case, PlannedTask
 from llmbatch.plan.variant import Variant
 from llmbatch.samples.values import canonical_json
@@ -193,20 +193,23 @@ def _parameters_text(parameters: Mapping[str, Any]) -> str:
 _MEASURED = (
     "llmbatch_tokens_in",
     "llmbatch_tokens_out",
+    "llmbatch_tokens_cached",
+    "llmbatch_tokens_reasoning",
     "llmbatch_cost_usd",
     "llmbatch_asks",
     "llmbatch_request_id",
     "llmbatch_recorded_at",
     "llmbatch_taken_us",
 )
-_UNMEASURED: tuple[Any, ...] = (None, None, None, 0, None, None, None)
+_UNCOUNTED = (None, None, None, None)
+_UNMEASURED: tuple[Any, ...] = (*_UNCOUNTED, None, 0, None, None, None)
 
 
 def _measured(
     replies: Sequence[Reply], answers: Sequence[Answer[Any] | None], cost_usd: float | None
 ) -> tuple[Any, ...]:
     if not replies:
-        return (*_UNMEASURED[:2], cost_usd, *_UNMEASURED[3:])
+        return (*_UNCOUNTED, cost_usd, *_UNMEASURED[5:])
     last, taken_us = replies[0], replies[0].taken_us
     if len(replies) > 1:
         # the latest by its own clock: the order in which gathered asks ended is not the replay's
@@ -214,11 +217,9 @@ def _measured(
         taken_us = sum([reply.taken_us for reply in replies])
     only = answers[0] if len(replies) == len(answers) == 1 else None
     usage = None if only is None or only.reply is not last or only.completion is None else only.completion.usage
-    tokens_in, tokens_out = _tokens(replies, answers) if usage is None else (usage.tokens_in, usage.tokens_out)
     request_ids = last.headers.get("x-request-id")
     return (
-        tokens_in,
-        tokens_out,
+        *(_tokens(replies, answers) if usage is None else usage),
         cost_usd,
         len(replies),
         request_ids[0] if request_ids else None,
@@ -227,8 +228,8 @@ def _measured(
     )
 
 
-def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> tuple[int | None, int | None]:
-    """Return the sums of tokens in and out over the replies that have a count.
+def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> Usage | tuple[None, None, None, None]:
+    """Return the sums of tokens over the replies that have a count.
 
     The counts of replies that became answers are read already.
     """
@@ -237,15 +238,8 @@ def _tokens(replies: Sequence[Reply], answers: Sequence[Answer[Any] | None]) -> 
         for answer in answers
         if answer is not None and answer.completion is not None
     }
-    tokens_in = tokens_out = counted = 0
-    for reply in replies:
-        usage = read.get(id(reply)) or usage_of(reply.body)
-        if usage is None:
-            continue
-        counted += 1
-        tokens_in += usage.tokens_in
-        tokens_out += usage.tokens_out
-    return (tokens_in, tokens_out) if counted else (None, None)
+    found = [usage for reply in replies if (usage := read.get(id(reply)) or usage_of(reply.body)) is not None]
+    return Usage(*map(sum, zip(*found, strict=True))) if found else _UNCOUNTED
 
 
 NOT_RUN = Failure(FailureKind.NOT_RUN, "the run ended before this case")

@@ -51,6 +51,8 @@ CALLS_SCHEMA: Mapping[str, Kind] = {
     "asks": INT,
     "tokens_in": INT,
     "tokens_out": INT,
+    "tokens_cached": INT,
+    "tokens_reasoning": INT,
     "cost_usd": FLOAT,
 }
 CONFUSION_SCHEMA: Mapping[str, Kind] = {"task": STR, "variant": STR, "truth": STR}
@@ -245,6 +247,8 @@ def _usage() -> dict[str, pl.Expr]:
     return {
         "tokens_in": pl.col("llmbatch_tokens_in").sum(),
         "tokens_out": pl.col("llmbatch_tokens_out").sum(),
+        "tokens_cached": pl.col("llmbatch_tokens_cached").sum(),
+        "tokens_reasoning": pl.col("llmbatch_tokens_reasoning").sum(),
         "cost_usd": pl.when(unpriced | cost.is_null().all()).then(None).otherwise(picodollars / 1e12),
     }
 

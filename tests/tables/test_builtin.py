@@ -31,6 +31,8 @@ SCHEMA: dict[str, Any] = {
     "llmbatch_text": pl.String,
     "llmbatch_tokens_in": pl.Int64,
     "llmbatch_tokens_out": pl.Int64,
+    "llmbatch_tokens_cached": pl.Int64,
+    "llmbatch_tokens_reasoning": pl.Int64,
     "llmbatch_cost_usd": pl.Float64,
     "llmbatch_asks": pl.Int64,
     "truth": pl.String,
@@ -51,6 +53,8 @@ def row(variant: str, status: str, truth: str | None, category: str | None, **mo
         "llmbatch_text": "x" * 900,
         "llmbatch_tokens_in": 10,
         "llmbatch_tokens_out": 3,
+        "llmbatch_tokens_cached": 4,
+        "llmbatch_tokens_reasoning": 1,
         "llmbatch_cost_usd": 1e-7,
         "llmbatch_asks": 1,
         "truth": truth,
@@ -229,4 +233,7 @@ def test_failures_stand_in_plan_order_with_their_text_cut() -> None:
 
 def test_calls_are_counted_by_model() -> None:
     """In plan order."""
-    assert calls_and_cost(ROWS).rows() == [("local/z", 5, 3, 50, 15, 0.0), ("local/a", 2, 2, 20, 6, None)]
+    assert calls_and_cost(ROWS).rows() == [
+        ("local/z", 5, 3, 50, 15, 20, 5, 0.0),
+        ("local/a", 2, 2, 20, 6, 8, 2, None),
+    ]
