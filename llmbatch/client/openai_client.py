@@ -111,7 +111,7 @@ class PacedTransport(httpx2.AsyncHTTPTransport):
 
         async def attempt(number: int) -> Attempted[httpx2.Response]:
             request.stream = httpx2.ByteStream(body)
-            return await self._attempt(request, Turn(body, model))
+            return await self._attempt(request, Turn(body, model, number))
 
         outcome = await with_retries(attempt, self._settings)
         if outcome.value is not None:

@@ -43,6 +43,7 @@ class Turn:
 
     body: bytes
     model: str
+    number: int = 0
     entered: bool = False
     slot: Slot | None = None
     sent: bool = False
@@ -110,7 +111,7 @@ class PacedPool:
             if self._passage is not None:
                 await self._passage.enter()
                 turn.entered = True
-            turn.slot = await self._pacing.admit(self._endpoint, turn.model, turn.body)
+            turn.slot = await self._pacing.admit(self._endpoint, turn.model, turn.body, again=turn.number > 0)
             if self._passage is None or not self._passage.is_closed:
                 return
             turn.end(self._passage)

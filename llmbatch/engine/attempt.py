@@ -72,7 +72,7 @@ class Attempts:
         while True:
             async with passage:
                 call.enter("slot", self.clock())
-                slot = await self.pacing.admit(model.endpoint, model.name, order.wire)
+                slot = await self.pacing.admit(model.endpoint, model.name, order.wire, again=number > 0)
                 try:
                     if self._over:
                         return self._nothing_sent(order, number)

@@ -43,10 +43,13 @@ class Concurrency:
         self._peak = max(self._peak, in_flight)
 
     def refused(self, epoch: int) -> Change | None:
-        """Shrink because of a rate limit, unless this epoch's congestion was dealt with already."""
-        if epoch != self.epoch:
+        """Shrink because of a rate limit, unless this epoch's congestion was dealt with already.
+
+        One that was refused alone was not refused because one is too many.
+        """
+        tried = min(self.limit, self._peak)
+        if epoch != self.epoch or tried <= 1:
             return None
-        tried = min(self.limit, self._peak or self.limit)
         self.epoch += 1
         self._answers = self._peak = 0
         return self._move(max(1, int(tried * SHRINK)), "rate limit")

@@ -80,6 +80,7 @@ class Lane:
         self._hold = Hold()
         self._estimate = Estimate()
         self._queue: deque[_Waiter] = deque()
+        self._again = 0
         self._call_me = self._look
         self._timer: Timer | None = None
         self._is_over = False
@@ -90,15 +91,19 @@ class Lane:
         """How many more could be in flight now; 0 where somebody waits."""
         return 0 if self._queue else max(0, min(gate.free for gate in self._gates))
 
-    async def admit(self, body: bytes) -> Slot:
-        """Wait for the turn of one attempt with this body."""
+    async def admit(self, body: bytes, *, again: bool = False) -> Slot:
+        """Wait for the turn of one attempt with this body; one that is made `again` goes before those never made."""
         tokens = self._tokens_of(body) if self._starts.counts_tokens else 0.0
         if self._is_over:
             return Slot(self, body, tokens, 0, is_held=False)
         if not self._queue and self._is_open():
             return self._enter(body, tokens)
         future: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiter(future, body, tokens))
+        if again:
+            self._queue.insert(self._again, _Waiter(future, body, tokens))
+            self._again += 1
+        else:
+            self._queue.append(_Waiter(future, body, tokens))
         self._look()
         try:
             return await future
@@ -128,7 +133,8 @@ class Lane:
         """Learn from what an attempt came to."""
         was_probe = self._hold.probe_came_back(slot)
         if verdict.kind is FailureKind.RATE_LIMITED:
-            self._move(self.concurrency.refused(slot.epoch))
+            if not was_probe:  # one alone is refused because the service is closed, not because one is too many
+                self._move(self.concurrency.refused(slot.epoch))
         elif verdict.kind is None or verdict.final:
             self._move(self.concurrency.answered(slot.epoch))
         if verdict.retry == "global" and retry_after_seconds is not None:
@@ -166,7 +172,7 @@ class Lane:
         queue, starts, hold = self._queue, self._starts, self._hold
         while queue:
             if queue[0].future.done():  # cancelled
-                queue.popleft()
+                self._first()
                 continue
             for gate in self._gates:
                 if gate.in_use >= gate.limit:
@@ -179,7 +185,7 @@ class Lane:
             if start > now:
                 self._timer = self._around.call_later(max(NAP_SECONDS, start - now), self._pump)
                 return
-            waiter = queue.popleft()
+            waiter = self._first()
             if starts.is_paced:
                 starts.take(waiter.tokens)
             slot = self._enter(waiter.body, waiter.tokens)
@@ -187,6 +193,11 @@ class Lane:
                 hold.probe_with(slot, now)
                 self._tell(Change(0, self.concurrency.limit, "the pause is over: one goes first, the rest follows it"))
             waiter.future.set_result(slot)
+
+    def _first(self) -> _Waiter:
+        """Take the first of the queue."""
+        self._again = max(0, self._again - 1)
+        return self._queue.popleft()
 
     def _waiting_tokens(self) -> Iterator[float]:
         """Yield the estimates of those for whom there is a slot."""

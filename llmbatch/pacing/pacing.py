@@ -47,14 +47,17 @@ class Pacing:
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._endpoints: dict[str, tuple[Gate | None, Limit]] = {}
 
-    def admit(self, endpoint: Endpoint, model: str, body: bytes) -> Coroutine[Any, Any, Slot]:
-        """Wait for the turn of one attempt; `model` is its name on the wire. Release the slot it gives."""
+    def admit(self, endpoint: Endpoint, model: str, body: bytes, *, again: bool = False) -> Coroutine[Any, Any, Slot]:
+        """Wait for the turn of one attempt; `model` is its name on the wire. Release the slot it gives.
+
+        `again` says that it is not the first of its call: it goes before those that are.
+        """
         lane = self._lanes.get((endpoint.name, model))
         if lane is None:
             lane = self._lanes[endpoint.name, model] = self._make_lane(endpoint, model)
             if self._is_over:
                 lane.end()
-        return lane.admit(body)
+        return lane.admit(body, again=again)
 
     def free(self, endpoint: Endpoint, model: str) -> int:
         """Return how many more attempts at a model could be in flight now; 0 where one waits, or none was made."""

@@ -42,14 +42,14 @@ class Scene:
         self.slots: list[Slot] = []
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def ask(self, number: int, body: bytes = b"", *, stay: bool = False) -> None:
+    async def ask(self, number: int, body: bytes = b"", *, stay: bool = False, again: bool = False) -> None:
         """Let so many more attempts ask to be let in; they leave at once unless they are to stay."""
         for _ in range(number):
-            self.tasks.append(asyncio.create_task(self._visit(len(self.tasks), body, stay=stay)))
+            self.tasks.append(asyncio.create_task(self._visit(len(self.tasks), body, stay=stay, again=again)))
         await turn()
 
-    async def _visit(self, number: int, body: bytes, *, stay: bool) -> None:
-        slot = await self.lane.admit(body)
+    async def _visit(self, number: int, body: bytes, *, stay: bool, again: bool) -> None:
+        slot = await self.lane.admit(body, again=again)
         self.entered.append((number, self.time.now - 1000.0))
         if stay:
             self.slots.append(slot)

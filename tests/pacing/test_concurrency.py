@@ -39,11 +39,21 @@ def test_what_shrinks_is_what_was_tried() -> None:
     assert Change(64, 5, "rate limit") == concurrency.refused(0)
 
 
+def test_one_that_is_refused_alone_shrinks_nothing() -> None:
+    """As the first call of a run, which goes alone: it says that the service is closed, not how many it bears."""
+    concurrency = Concurrency(64)
+    concurrency.sent(1)
+
+    assert concurrency.refused(0) is None
+    assert 64 == concurrency.limit
+
+
 def test_it_never_shrinks_below_one_and_grows_back_to_its_ceiling() -> None:
     """A long bad spell freezes nothing: a round of answers brings an eighth more, one at the least."""
     concurrency = filled(64)
     for epoch in range(20):
         concurrency.refused(epoch)
+        concurrency.sent(concurrency.limit)
     lowest, answers = concurrency.limit, 0
     while concurrency.limit < 64:
         concurrency.answered(concurrency.epoch)

@@ -24,6 +24,18 @@ async def test_attempts_enter_in_the_order_in_which_they_asked() -> None:
     assert (0, 1) == (scene.own_gate.in_use, scene.own_gate.highest_in_use)
 
 
+async def test_attempts_that_are_made_again_go_before_those_never_made() -> None:
+    """In the order in which they ask: what was begun is ended first, and a probe is one that was refused before."""
+    scene = Scene(slots=1)
+    await scene.ask(3, stay=True)
+    await scene.ask(2, stay=True, again=True)
+    for _ in range(4):
+        scene.answer(GOOD)
+        await turn()
+
+    assert [0, 3, 4, 1, 2] == [number for number, _ in scene.entered]
+
+
 async def test_a_gate_that_grows_lets_in_and_one_that_shrinks_takes_no_slot_away() -> None:
     """Nobody enters until enough have left."""
     scene = Scene(slots=2)

@@ -86,6 +86,7 @@ async def test_a_probe_that_is_refused_pauses_again_and_nothing_freezes() -> Non
         await scene.time.advance(101.0)
         assert 5 + probe == len(scene.entered)
         scene.answer(LIMITED, 100.0)
+    assert 2 == scene.lane.concurrency.limit  # of the four refused together; one alone says nothing of how many
     await scene.time.advance(101.0)
     for _ in range(12):
         scene.answer(GOOD)
