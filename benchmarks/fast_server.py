@@ -44,7 +44,10 @@ _COMPLETION = {
 _BODY = orjson.dumps(_COMPLETION)
 _REPLY = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req-0123456789\r\n"
-    b"Openai-Processing-Ms: 412\r\nX-Ratelimit-Limit-Requests: 10000\r\nX-Ratelimit-Remaining-Requests: 9999\r\n"
+    b"Openai-Processing-Ms: 412\r\n"
+    # as services state them, and never the bottleneck
+    b"X-Ratelimit-Limit-Requests: 30000000\r\nX-Ratelimit-Remaining-Requests: 29999999\r\n"
+    b"X-Ratelimit-Reset-Requests: 2ms\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 )
 

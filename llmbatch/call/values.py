@@ -14,7 +14,9 @@ Headers = Mapping[str, tuple[str, ...]]
 
 def instant_text(instant: datetime) -> str:
     """Return an aware instant as the cassette keeps it: ISO 8601 in UTC, with microseconds."""
-    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,13 @@ LONGEST_RESET_SECONDS = 60.0
 """`x-ratelimit-reset-*` tells when a bucket is full again; there is room in it long before."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Attempted(Generic[T]):
     """What an attempt came to: a value or an error, its verdict, and the wait the service asked for.
 
     `attempts` counts all of them, this one included; `with_retries` fills it in. `received` is the body that came over
     the wire, if one did; `replayed` says that nothing was sent, since the answer had been recorded meanwhile.
+    Not changed once it is made; to freeze it would take thrice the time to make one.
     """
 
     verdict: Verdict

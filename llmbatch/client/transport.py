@@ -61,6 +61,8 @@ class _HeldResponse(aiohttp.ClientResponse):
         return await super().read()
 
     async def _read_capped(self) -> bytes:
+        if self.content.is_eof() and self.content.total_bytes <= LARGEST_REPLY_BYTES:
+            return self.content.read_nowait()  # it is all here, as that of most is
         chunks: list[bytes] = []
         room = LARGEST_REPLY_BYTES
         try:
@@ -85,17 +87,17 @@ class Route:
         self._url = URL(url)
         self._timeouts = timeouts
 
-    async def send(self, body: bytes) -> aiohttp.ClientResponse:
-        """Send exactly these bytes and return the response when the whole reply is there, decompressed.
+    async def send(self, body: bytes) -> tuple[aiohttp.ClientResponse, bytes]:
+        """Send exactly these bytes and return the response and its whole body, decompressed.
 
         Raises aiohttp's errors, those of policy.timeouts, and ReplyTooLarge.
         """
         try:
             response = await self._session.post(self._url, data=body, allow_redirects=False)
-            await response.read()  # to its end, which gives the connection back; an error has closed it
+            # to its end, which gives the connection back; an error has closed it
+            return response, await response.read()
         except TimeoutError as error:
             raise _not_in_time(error, self._timeouts) from error
-        return response
 
     async def close(self) -> None:
         """End the use of the connections; they stay open for other routes."""
@@ -166,12 +168,11 @@ class Transport:
         """Send exactly these bytes over the route of the other arguments and return the whole reply."""
         route = self.route(url, headers, timeouts)
         started_ns = time.perf_counter_ns()
-        response = await route.send(body)
+        response, payload = await route.send(body)
         taken_us = (time.perf_counter_ns() - started_ns) // 1000
         received: dict[str, tuple[str, ...]] = {}
         for name, value in response.headers.items():
             received[name.lower()] = (*received.get(name.lower(), ()), value)
-        payload = await response.read()
         return Reply(
             response.status, response.reason or "", received, payload, instant_text(datetime.now(UTC)), taken_us
         )

@@ -37,8 +37,8 @@ class Sender:
         case_token = current_case.set(order.case)
         exchange_token = current_exchange.set(exchange)
         try:
-            response = await self._route(order.model).send(order.wire)
-            received = await response.read()  # what came, be it a second answer that is filed as a duplicate
+            # what came, be it a second answer that is filed as a duplicate
+            _, received = await self._route(order.model).send(order.wire)
         except LlmbatchError:
             raise
         except Exception as error:  # noqa: BLE001 - every exception has a verdict in the policy
@@ -46,7 +46,7 @@ class Sender:
         finally:
             current_exchange.reset(exchange_token)
             current_case.reset(case_token)
-        return replace(_judged(order, exchange), received=received)
+        return _judged(order, exchange, received)
 
     def _route(self, model: ResolvedModel) -> Route:
         known = self._routes.get(id(model))
@@ -72,19 +72,26 @@ class Sender:
         return replace(attempted, value=RecordedFailure(order.call, kind, message).as_failure())
 
 
-def _judged(order: Order, exchange: Exchange) -> Attempted[Outcome]:
+def _judged(order: Order, exchange: Exchange, received: bytes) -> Attempted[Outcome]:
     """Tell what the recorder made of the attempt."""
     if exchange.failure is not None:
         failed = exchange.failure
         outcome: Outcome = failed.as_failure()
         if failed.reply is None:
-            return Attempted(Verdict(kind=FailureKind(failed.kind), message=failed.message), value=outcome)
-        return attempted_reply(failed.reply, url=order.call.request.url, value=outcome)
+            verdict = Verdict(kind=FailureKind(failed.kind), message=failed.message)
+            return Attempted(verdict, value=outcome, received=received)
+        return replace(attempted_reply(failed.reply, url=order.call.request.url, value=outcome), received=received)
     if exchange.reply is None:
         raise InternalError(
             f"the answer of {order.call.request.url} was not recorded: the HTTP library is not intercepted",
             fix="install vcrpy and aiohttp in the versions that llmbatch names; nothing further was sent",
         )
     if exchange.reply.status >= 400:  # a refusal that is kept: the answer to this question, and news of the service
-        return attempted_reply(exchange.reply, url=order.call.request.url, value=exchange.reply)
-    return Attempted(Verdict(final=True), value=exchange.reply, replayed=exchange.replayed)
+        attempted: Attempted[Outcome] = attempted_reply(
+            exchange.reply, url=order.call.request.url, value=exchange.reply
+        )
+        return replace(attempted, received=received)
+    return Attempted(_ANSWERED, value=exchange.reply, received=received, replayed=exchange.replayed)
+
+
+_ANSWERED = Verdict(final=True)
