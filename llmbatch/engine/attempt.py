@@ -19,6 +19,7 @@ from llmbatch.client.underway import Underway
 from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.engine.sending import Sender
+from llmbatch.engine.teller import Teller
 from llmbatch.money.spending import Spending
 from llmbatch.pacing import Pacing
 from llmbatch.policy import Verdict
@@ -30,7 +31,7 @@ NOT_SENT = Failure(FailureKind.NOT_RUN, "the run ended before this question was 
 class Attempts:
     """Makes attempts. `spending` reserves for each and counts what it cost; `health` holds them back while a service is
     tried by few, or left alone; `pacing` bounds those in flight and those of a minute, and learns from what they come
-    to; `halt` tells when nothing further may be sent.
+    to; `halt` tells when nothing further may be sent; `teller` hears of what was no plain first success.
     """
 
     store: Store
@@ -39,6 +40,7 @@ class Attempts:
     pacing: Pacing
     halt: Halt
     health: Health
+    teller: Teller
     clock: Callable[[], float] = time.monotonic
 
     async def make(self, order: Order, call: Underway, number: int) -> Attempted[Outcome]:
@@ -60,7 +62,10 @@ class Attempts:
         if kind is FailureKind.NOT_RUN:
             spending.release(reserved_usd)
         else:
-            spending.settle(model, body, reserved_usd, received=received, kind=kind, number=number)
+            cost_usd = spending.settle(model, body, reserved_usd, received=received, kind=kind, number=number)
+            if kind is not None or number or call.hedged:
+                taken = self.clock() - call.stage_since
+                self.teller.attempt(order, attempted, number, cost_usd=cost_usd, taken_seconds=taken, hedge=call.hedged)
         if attempted.verdict.retry != "no":
             call.enter("back-off", self.clock())
         return attempted

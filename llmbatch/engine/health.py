@@ -154,11 +154,11 @@ class Health:
         return attempted
 
     def _tell_of(self, model: ResolvedModel, breaker: Breaker, *, is_first: bool = False) -> None:
-        names = {"endpoint": model.endpoint.name, "model": model.name}
+        endpoint, name, why = model.endpoint.name, model.name, breaker.why
         if is_first and breaker.state is State.FLOWING:
-            self._log.write("probe", **names, ok=True, why=breaker.why)
+            self._log.write("probe", endpoint=endpoint, model=name, ok=True, why=why)
         else:
-            self._log.write("breaker", **names, state=str(breaker.state), why=breaker.why)
+            self._log.write("breaker", endpoint=endpoint, model=name, state=str(breaker.state), why=why)
 
     def _look_at_type(self, model: ResolvedModel, reply: object) -> None:
         """Say once that a service calls its JSON something else: many a proxy in between does."""

@@ -118,7 +118,7 @@ class LiveEngine:
             self.log.write(
                 "hedge",
                 endpoint=order.model.endpoint.name,
-                model=order.model.text,
+                model=order.model.name,
                 case=flight.case,
                 key=order.call.key.hex(),
                 after_seconds=round(late_seconds, 3),
@@ -156,7 +156,8 @@ class LiveEngine:
     def _retry_of(self, model: ResolvedModel) -> RetrySettings:
         known = self._retries.get(id(model))
         if known is None:
-            known = self._retries[id(model)] = (model, replace(self.retry, review=partial(self.health.review, model)))
+            told = self.attempts.teller.with_waits(model, self.retry)
+            known = self._retries[id(model)] = (model, replace(told, review=partial(self.health.review, model)))
         return known[1]
 
 

@@ -19,6 +19,7 @@ from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.hedger import Hedger
 from llmbatch.engine.live import LiveEngine, refuse
 from llmbatch.engine.sending import Sender
+from llmbatch.engine.teller import Teller
 from llmbatch.invocation.paying import tell_counters
 from llmbatch.money.spending import Spending
 from llmbatch.money.tab import Tab
@@ -65,7 +66,9 @@ class Live:
         )
         around = Surroundings(SharedLedger(shared_folder(), note=note), log, note)
         self._pacing = Pacing(concurrency, around, keys=config.keys, flags=Rates(rpm, tpm), until_end=halt.sleep)
-        attempts = Attempts(store, Sender(store, self._transport), spending, self._pacing, halt, self._health)
+        self._teller = Teller(log, spending.bills)
+        sender = Sender(store, self._transport)
+        attempts = Attempts(store, sender, spending, self._pacing, halt, self._health, self._teller)
         hedger = Hedger(self._free_slots, halt.sleep, self._count_hedge) if hedge else None
         self.engine = LiveEngine(attempts, self._retry, self._health, hedger, log)
 
@@ -76,7 +79,10 @@ class Live:
         return build_client(
             model,
             self._pacing,
-            replace(self._retry, review=lambda attempted: self._health.review(model, attempted)),
+            replace(
+                self._teller.of_client(model, self._retry),
+                review=lambda attempted: self._health.review(model, attempted),
+            ),
             passage=self._health.passage(model),
             tab=Tab(self._spending, model, lambda text: resolve_model(self._config, text)),
             before_send=lambda: refuse(model, self._halt),
@@ -90,6 +96,7 @@ class Live:
         await self._transport.close()
         for said in self._pacing.history():
             self._note(said)
+        self._teller.tell_totals()
 
     def _free_slots(self, flight: Flight) -> int:
         model = flight.order.model

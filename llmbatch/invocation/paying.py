@@ -45,23 +45,6 @@ def make_spending(
     return Spending(book, purse, planned=models, record_prices=store.use_prices, on_end=ended)
 
 
-def tell_bill(spending: Spending, counters: Counters, log: Log) -> None:
-    """Say at the end of a run what it paid, in all and for each model."""
-    tell_counters(spending.bill, counters)
-    for name, bill in spending.bills.items():
-        endpoint, _, model = name.partition("/")
-        log.write(
-            "calls",
-            endpoint=endpoint,
-            model=model,
-            calls=bill.attempts,
-            retried=bill.retried,
-            tokens_in=bill.tokens_in,
-            tokens_out=bill.tokens_out,
-            cost_usd=None if bill.unpriced else bill.usd,
-        )
-
-
 def tell_counters(bill: Bill, counters: Counters) -> None:
     """Show what was paid so far."""
     counters.tokens_in, counters.tokens_out, counters.cost_usd = bill.tokens_in, bill.tokens_out, bill.usd

@@ -21,7 +21,7 @@ from llmbatch.invocation.logged import logged
 from llmbatch.invocation.missing import missing_answers
 from llmbatch.invocation.models import Models
 from llmbatch.invocation.opening import check_digest, make_results_folder, make_store
-from llmbatch.invocation.paying import make_spending, open_book, tell_bill
+from llmbatch.invocation.paying import make_spending, open_book, tell_counters
 from llmbatch.invocation.prepared import Prepared
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.second_look import SecondLook
@@ -123,7 +123,7 @@ async def execute(
         stack.callback(display.stop)
         stack.enter_context(collecting_seldom())
         await work.run(lambda: display.start(total, experiment.name, experiment.path.name))
-        tell_bill(spending, counters, run_log)
+        tell_counters(spending.bill, counters)
         display.stop()
         tables = write_tables(spool, path, plan, settings.formats)
         if spool.schema.mixed:

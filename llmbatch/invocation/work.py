@@ -137,7 +137,10 @@ class Work:
         if self._given_up:
             named = ", ".join(sorted(self._given_up)[:MOST_NAMED])
             more = f", and {len(self._given_up) - MOST_NAMED:,} more" if len(self._given_up) > MOST_NAMED else ""
-            self.note(f"still on their way when the run ended: {named}{more}")
+            self.note(
+                f"still on their way when the run ended: {named}{more}; "
+                "what the service answers them may be paid for, and is asked again by the next run"
+            )
         if second_look is not None:
             await second_look.close()
         self._add_rows_not_run(runner)
@@ -200,7 +203,7 @@ class Work:
 
     def _interrupted(self) -> None:
         self.stop.by_interrupt()
-        self.note("stopping: what is on its way is awaited; Ctrl-C again stops at once")
+        self.note(f"stopping: what is on its way is awaited, {DRAIN_SECONDS:.0f} s at most; Ctrl-C again stops at once")
 
     def _keep_first(self, error: AuthorError) -> None:
         if self.first_error is None:

@@ -198,6 +198,8 @@ class CaseRunner:
         return Done(row, failure, error)
 
     def _log(self, case: Case, failure: Failure, error: Exception | None) -> None:
+        if failure.kind is FailureKind.NOT_RUN:  # how the run ended says it once for all of them
+            return
         if failure.kind is FailureKind.TASK_ERROR and error is not None:
             write_exception(self.run_log, "task_error", error, case=case.id)
         else:

@@ -26,10 +26,12 @@ from llmbatch.engine.hedging import LEAST_SEEN, Hedging
 from llmbatch.engine.live import LiveEngine
 from llmbatch.engine.protocol import Order
 from llmbatch.engine.sending import GIVEN_UP, Sender
+from llmbatch.engine.teller import Teller
 from llmbatch.money.book import PriceBook
 from llmbatch.money.purse import Purse
 from llmbatch.money.spending import Spending
 from llmbatch.pacing import Pacing
+from llmbatch.runlog import NoLog
 from llmbatch.runner.stop import Stop
 from tests.support.fault_server import FaultServer
 
@@ -84,7 +86,9 @@ def engine(store: Store, server: FaultServer, heard: Heard) -> Opened:
         async with Transport() as transport:
             health = Health(stop)
             spending = Spending(PriceBook(), Purse(), record_prices=store.use_prices, on_end=stop.by_error)
-            attempts = Attempts(store, Sender(store, transport), spending, Pacing(8), stop, health)
+            attempts = Attempts(
+                store, Sender(store, transport), spending, Pacing(8), stop, health, Teller(NoLog(), spending.bills)
+            )
             engine = LiveEngine(attempts, RetrySettings(max_retries, **settings), health, hedger, heard)
             await engine.obtain(ordered(store, server, "the first call to a service goes alone"))
             await asyncio.to_thread(server.reset)

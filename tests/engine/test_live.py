@@ -23,10 +23,12 @@ from llmbatch.engine.health import Health
 from llmbatch.engine.live import LiveEngine
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.engine.sending import Sender
+from llmbatch.engine.teller import Teller
 from llmbatch.money.book import PriceBook
 from llmbatch.money.purse import Purse
 from llmbatch.money.spending import Spending
 from llmbatch.pacing import Pacing
+from llmbatch.runlog import NoLog
 from llmbatch.runner.stop import Stop
 from tests.support.fault_server import FaultServer
 
@@ -55,7 +57,9 @@ async def engine(store: Store) -> AsyncIterator[LiveEngine]:
     health = Health(stop)
     async with Transport() as transport:
         spending = Spending(PriceBook(), Purse(), record_prices=store.use_prices, on_end=stop.by_error)
-        attempts = Attempts(store, Sender(store, transport), spending, Pacing(8), stop, health)
+        attempts = Attempts(
+            store, Sender(store, transport), spending, Pacing(8), stop, health, Teller(NoLog(), spending.bills)
+        )
         engine = LiveEngine(attempts, RetrySettings(backoff_seconds=0), health)
         yield engine
         await engine.close()

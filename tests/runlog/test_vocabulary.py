@@ -12,7 +12,7 @@ from llmbatch.runlog import EVENTS
 ROOT = Path(__file__).parents[2]
 OF_EVERY_EVENT = {"at", "event"}
 NOT_TOLD_YET = {
-    *("attempt", "wait", "hedge", "stall", "calls", "breaker", "probe", "budget"),
+    *("stall",),
 }
 
 
