@@ -62,7 +62,8 @@ class Turn:
         if self.reserved_usd is None:
             return
         if self.sent:
-            tab.settle(self.body, self.reserved_usd, received=None if reply is None else reply.body, kind=kind)
+            received = None if reply is None else reply.body
+            tab.settle(self.body, self.reserved_usd, received=received, kind=kind, number=self.number)
         else:
             tab.release(self.reserved_usd)
 

@@ -25,9 +25,12 @@ class Tab:
         """Reserve for a request, as `Spending.reserve` does."""
         return await self._spending.reserve(self._model_of(body), body)
 
-    def settle(self, body: bytes, reserved_usd: float, *, received: bytes | None, kind: FailureKind | None) -> None:
-        """Count what a request cost."""
-        self._spending.settle(self._model_of(body), body, reserved_usd, received=received, kind=kind)
+    def settle(
+        self, body: bytes, reserved_usd: float, *, received: bytes | None, kind: FailureKind | None, number: int = 0
+    ) -> None:
+        """Count what attempt `number` of a request (from 0) cost."""
+        model = self._model_of(body)
+        self._spending.settle(model, body, reserved_usd, received=received, kind=kind, number=number)
 
     def release(self, reserved_usd: float) -> None:
         """Give back what was reserved for a request that was not sent."""
