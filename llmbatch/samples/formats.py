@@ -59,15 +59,17 @@ class SampleFile:
         """Return the number of records, bad ones included. Raises SampleError as `records` does."""
         return sum(1 for _ in self.records(parsed=False))
 
-    def records(self, *, parsed: bool = True) -> Iterator[Record]:
+    def records(self, *, parsed: bool = True, only: str | None = None) -> Iterator[Record]:
         """Yield the file's records in order; those of JSON lines unread unless `parsed`, as is enough to count them.
+
+        With `only` they may hold that one field alone.
 
         Raises SampleError where the file is gone, damaged as a whole, or not the one an earlier pass read.
         """
         number = 0
         self._check_unchanged()
         try:
-            for record in self._read(parsed):
+            for record in self._read(parsed, only):
                 number = record.number
                 yield record
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -80,14 +82,14 @@ class SampleFile:
             raise SampleError(f"{self.name} cannot be read: {error.strerror or error}", fix="check the file") from error
         self._check_unchanged()
 
-    def _read(self, parsed: bool) -> Iterator[Record]:
+    def _read(self, parsed: bool, only: str | None) -> Iterator[Record]:
         lower = self.path.name.lower()
         if lower.endswith(".parquet"):
             yield from read_parquet(self.path, self.name)
             return
         with self._opened() as stream:
             if not lower.removesuffix(".gz").endswith(".csv"):
-                yield from read_jsonl(stream, parsed=parsed)
+                yield from read_jsonl(stream, parsed=parsed, only=only)
                 return
             with io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
                 yield from read_csv(text, self.name)

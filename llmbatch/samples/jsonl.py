@@ -12,6 +12,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, BinaryIO, NoReturn
 
+import msgspec
 import orjson
 
 from llmbatch.samples.values import Record
@@ -28,12 +29,14 @@ _MANY_DIGITS = re.compile(rb"[0-9]{19}")
 _record_of: Callable[[tuple[Any, ...]], Record] = partial(tuple.__new__, Record)  # a third of the time of Record(...)
 
 
-def read_jsonl(stream: BinaryIO, *, parsed: bool = True) -> Iterator[Record]:
+def read_jsonl(stream: BinaryIO, *, parsed: bool = True, only: str | None = None) -> Iterator[Record]:
     """Yield a record for each line that is not blank; a line that is no JSON object has its `problem` set.
 
-    Unless `parsed`, a record holds its line's bytes, and whether they are JSON is not looked at.
+    Unless `parsed`, a record holds its line's bytes, and whether they are JSON is not looked at. With `only`, a
+    record may hold that one field alone.
     """
     number = 0
+    read_only = None if only is None else _reader_of(only)
     while line := stream.readline(LONGEST_LINE + 1):
         number += 1
         if number == 1 and line.startswith(_BOM):
@@ -48,6 +51,9 @@ def read_jsonl(stream: BinaryIO, *, parsed: bool = True) -> Iterator[Record]:
         if not parsed:
             yield Record(number, None, raw=text)
             continue
+        if read_only is not None and (found := read_only(text)) is not None:
+            yield _record_of((number, found, None, "", b""))
+            continue
         try:
             data = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -57,6 +63,21 @@ def read_jsonl(stream: BinaryIO, *, parsed: bool = True) -> Iterator[Record]:
             yield _record_of((number, data, None, "", b""))
         else:
             yield _record(number, text)
+
+
+def _reader_of(field: str) -> Callable[[bytes], dict[str, str] | None]:
+    """Return what reads one text out of an object and passes over the rest; None where it is not there as a text."""
+    only = msgspec.defstruct("Only", [("value", str)], rename={"value": field}, gc=False)
+    decode = msgspec.json.Decoder(only).decode
+
+    def read(text: bytes) -> dict[str, str] | None:
+        try:
+            found: Any = decode(text)
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+        return {field: found.value}
+
+    return read
 
 
 def _record(number: int, text: bytes) -> Record:

@@ -34,8 +34,8 @@ class SampleObjects:
         """Return the number of items."""
         return sum(1 for _ in self.records())
 
-    def records(self) -> Iterator[Record]:
-        """Yield a record for each item.
+    def records(self, *, only: str | None = None) -> Iterator[Record]:
+        """Yield a record for each item, whole even where `only` one field is wanted.
 
         Raises SampleError where the author's code raises, or gives the same iterator twice.
         """

@@ -98,7 +98,7 @@ class _Records(Protocol):
     place_of_all: str  # what stands before the number of a record in its place
 
     def place(self, number: int) -> str: ...
-    def records(self) -> Iterator[Record]: ...
+    def records(self, *, only: str | None = None) -> Iterator[Record]: ...
     def count(self) -> int: ...
 
 
@@ -134,7 +134,7 @@ class _Reader:
         if self._id_field is None:
             return self._records.count()
         is_first, number = Identities().is_first, 0
-        for record in self._records.records():
+        for record in self._records.records(only=self._id_field):
             number += 1
             if record.data is None:
                 continue

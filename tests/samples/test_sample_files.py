@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from llmbatch.call.failure import FailureKind
 from llmbatch.errors import SampleError
 from llmbatch.samples import Sample, Samples, open_samples
-from llmbatch.samples.jsonl import LONGEST_LINE, exact_json
+from llmbatch.samples.jsonl import LONGEST_LINE, exact_json, read_jsonl
 
 ROWS: list[dict[str, object]] = [
     {"id": "a", "text": "one"},
@@ -287,3 +288,22 @@ def test_a_task_that_changes_its_sample_does_not_change_the_row(tmp_path: Path) 
     sample.value.pop("a")
 
     assert sample.data == {"a": 1}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+records = st.dictionaries(st.sampled_from(["id", "a", "é"]), json_values, max_size=3) | json_values
+
+
+@given(st.lists(records.map(json.dumps) | st.sampled_from(["", "{", '{"id":"a",}', '{"id":"a","id":2}']), max_size=4))
+def test_reading_one_field_alone_finds_what_reading_all_finds(lines: list[str]) -> None:
+    """To count samples and look for equal ids, one field is enough, however the others are written."""
+    stream = "\n".join(lines).encode()
+
+    whole = [record.data.get("id") if record.data else None for record in read_jsonl(BytesIO(stream))]
+    alone = [record.data.get("id") if record.data else None for record in read_jsonl(BytesIO(stream), only="id")]
+
+    assert repr(whole) == repr([None if full is None else one for full, one in zip(whole, alone, strict=True)])
