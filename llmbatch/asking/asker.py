@@ -162,12 +162,12 @@ class Asker:
     def recorded(self, question: Question, case: CaseContext) -> Answer[Any] | None:
         """Return the recorded answer, None where there is none. Nothing is awaited for it."""
         reply = self.store.find(question.key)
-        if reply is None:
-            return None
-        case.note(reply, paid=False)
-        return self._read(question, reply, case)
+        return None if reply is None else self.read(question, reply, case)
 
-    def _read(self, question: Question, reply: Reply, case: CaseContext) -> Answer[Any]:
+    def read(self, question: Question, reply: Reply, case: CaseContext, *, found: bool = True) -> Answer[Any]:
+        """Return the answer that a reply holds; one that was `found` in the cassette is noted with the case here."""
+        if found:
+            case.note(reply, paid=False)
         answer, usage = answer_of(question, reply)
         manner = question.manner
         case.costs_usd.append(cost_usd(usage, manner.model.settings, self.store.prices(question.key, manner.qualified)))
@@ -187,7 +187,7 @@ class Asker:
         outcome = await self._obtain(question, case)
         if isinstance(outcome, Failure):
             return unanswered(question, outcome)
-        return self._read(question, outcome, case)
+        return self.read(question, outcome, case, found=False)
 
     async def _obtain(self, question: Question, case: CaseContext) -> Outcome:
         model = question.manner.model
@@ -238,7 +238,8 @@ class BoundAsk:
 
     async def _await(self, question: Question, place: int) -> Answer[Any]:
         asker, case = self._asker, self._asking.case
-        answer = asker.recorded(question, case)
+        reply = asker.store.find(question.key)
+        answer = None if reply is None else asker.read(question, reply, case)
         if answer is None or question.reasks:
             answer = await asker.put(question, case, answer)
         self.answers[place] = answer

@@ -83,8 +83,12 @@ def request_digest(method: str, url: str, canonical: bytes, key_headers: Headers
 
 def call_key(digest: bytes, repeat: int, ordinal: int) -> bytes:
     """Return the 16 bytes the cassette looks up: the request's digest and which draw of it is wanted."""
-    draw = b"call/%d %s %d %d" % (KEY_VERSION, digest, repeat, ordinal)
-    return blake2b(draw, digest_size=16, person=b"llmbatch").digest()
+    key = _CALL_KEYS.copy()
+    key.update(b"call/%d %s %d %d" % (KEY_VERSION, digest, repeat, ordinal))
+    return key.digest()
+
+
+_CALL_KEYS = blake2b(digest_size=16, person=b"llmbatch")
 
 
 @lru_cache(maxsize=256)

@@ -100,8 +100,10 @@ class CaseContext:
         """
         if explicit is not None:
             return explicit
+        branch = _current_branch()
         with self._lock:
-            self._claim(digest, _DRAW_FIX)
+            if self._branches.setdefault(digest, branch) is not branch:  # a branch has one weak reference
+                self._claim(digest, _DRAW_FIX)
             ordinal = self._counts.get(digest, 0)
             self._counts[digest] = ordinal + 1
         return ordinal
@@ -163,8 +165,6 @@ class CaseContext:
     def _claim(self, digest: bytes, fix: str) -> None:
         branch = _current_branch()
         known = self._branches.setdefault(digest, branch)
-        if known is branch:
-            return
         # two weak references are compared by what they refer to: one whose task is gone equals no other, so
         # that the verdict depends neither on timing nor on a reused address
         if known() is not branch():

@@ -187,8 +187,8 @@ class Store:
 
     def find(self, key: bytes) -> Reply | None:
         """Return the answer that wins for a key, None when there is none. Raises CassetteDamaged."""
-        found = self._found
-        return (self._contents if found is None else found).answers.reply(key)
+        found = self._found or self._contents
+        return found.answers.reply(key)
 
     def prices(self, key: bytes, model: str) -> Mapping[str, Any] | None:
         """Return the price snapshot under which the answer of a key was recorded, for one model; None without one."""

@@ -44,6 +44,7 @@ class Template:
         self.placeholders: tuple[tuple[str, int], ...] = tuple((name, line) for name, line, _ in self._slots)
         self._messages = [turn.unfilled() for turn in self.turns]
         self._filled = [(number, turn.text) for number, turn in enumerate(self.turns) if turn.text and turn.text.slots]
+        self._open_under: frozenset[str] | None = None  # what was withheld last, and has no placeholder
         self._names = frozenset(name for name, _ in self.placeholders)
 
     @classmethod
@@ -88,11 +89,16 @@ class Template:
         """
         if type(fields) is not dict:
             fields = dict(fields)  # a defaultdict would answer for any name
-        if not (self._names.isdisjoint(withheld) and self._names <= fields.keys()):
+        if withheld is not self._open_under and not self._names.isdisjoint(withheld):
             self.check(fields, withheld, source=source)
+        self._open_under = withheld
         messages = [message.copy() for message in self._messages]
-        for number, text in self._filled:
-            messages[number]["content"] = text.filled(fields)
+        try:
+            for number, text in self._filled:
+                messages[number]["content"] = text.filled(fields)
+        except KeyError:
+            self.check(fields, withheld, source=source)
+            raise
         return messages
 
 

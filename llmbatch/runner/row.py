@@ -16,7 +16,7 @@ from llmbatch.cassette.case import CaseContext
 from llmbatch.columns import OWN_DTYPES, PREFIX, TRUTH
 from llmbatch.errors import TaskError
 from llmbatch.experiment.answer import Answer
-from llmbatch.parse.completion import Usage, usage_of
+from llmbatch.parse.completion import Completion, Usage, usage_of
 from llmbatch.plan import Case, PlannedTask
 from llmbatch.plan.variant import Variant
 from llmbatch.samples.values import canonical_json
@@ -97,8 +97,12 @@ class RowBuilder:
             del values[position]
         if task.truth is not None:
             values.append(sample.truth)
-        model, said = (variant.model, _UNSAID) if answer is None else (answer.origin.model, _said(answer))
         replies = () if context is None else context.replies
+        model = variant.model if answer is None else answer.origin.model
+        if answer is not None and len(replies) == 1 and answer.reply is replies[0] and answer.completion is not None:
+            heard = _heard(answer, answer.completion, replies[0], cost_usd)
+        else:
+            heard = (*(_UNSAID if answer is None else _said(answer)), *_measured(replies, answers, cost_usd))
         cells = (
             *values,
             *columns.values(),
@@ -110,8 +114,7 @@ class RowBuilder:
             sample.id,
             case.repeat,
             *(_OK if failure is None else _state(failure)),
-            *said,
-            *(_measured(replies, answers, cost_usd) if replies or cost_usd is not None else _UNMEASURED),
+            *heard,
         )
         return _row_of((self._names, cells))
 
@@ -154,6 +157,27 @@ _SAID = (
 )
 _UNSAID = (None,) * len(_SAID)
 """The same columns where nothing was said, so that a run in which nothing was has the columns of every other."""
+
+
+def _heard(answer: Answer[Any], completion: Completion, reply: Reply, cost_usd: float | None) -> tuple[Any, ...]:
+    """Return what `_said` and `_measured` do for a case that asked one thing, as most do."""
+    _, mode, parameters, prompt_fingerprint = answer.origin
+    request_ids = reply.headers.get("x-request-id")
+    return (
+        answer.text or None,
+        completion.finish_reason,
+        mode,
+        completion.served_model,
+        completion.fingerprint,
+        prompt_fingerprint,
+        _parameters_text(parameters),
+        *(completion.usage or _UNCOUNTED),
+        cost_usd,
+        1,
+        request_ids[0] if request_ids else None,
+        reply.recorded_at,
+        reply.taken_us,
+    )
 
 
 def _said(answer: Answer[Any]) -> tuple[Any, ...]:
@@ -215,11 +239,9 @@ def _measured(
         # the latest by its own clock: the order in which gathered asks ended is not the replay's
         last = max(replies, key=lambda reply: reply.recorded_at)
         taken_us = sum([reply.taken_us for reply in replies])
-    only = answers[0] if len(replies) == len(answers) == 1 else None
-    usage = None if only is None or only.reply is not last or only.completion is None else only.completion.usage
     request_ids = last.headers.get("x-request-id")
     return (
-        *(_tokens(replies, answers) if usage is None else usage),
+        *_tokens(replies, answers),
         cost_usd,
         len(replies),
         request_ids[0] if request_ids else None,

@@ -72,11 +72,12 @@ class Spool:
 
     def add_cells(self, index: int, names: tuple[str, ...], cells: tuple[Cell, ...]) -> None:
         """Keep a row as `add` does; rows that have one and the same tuple of names are told alike soonest."""
-        if index < 0:
-            raise InternalError(f"a row has the plan index {index}", fix="plan indexes start at 0")
         places = self._places
-        if index < len(places) and places[index] == _PENDING:
-            self._write_down_to(0)  # the row that comes last is to be written last
+        if index < len(places):
+            if index < 0:
+                raise InternalError(f"a row has the plan index {index}", fix="plan indexes start at 0")
+            if places[index] == _PENDING:
+                self._write_down_to(0)  # the row that comes last is to be written last
         types = tuple(map(type, cells))
         shape = self._last
         if shape is None or shape.types != types or shape.names != names:
