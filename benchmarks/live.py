@@ -65,6 +65,7 @@ def cpu_seconds(command: list[str], root: Path | None = None) -> float:
 def command_of_llmbatch(concurrency: int) -> list[str]:
     """Return the command that asks each sample of the project once."""
     options = ["--model", MODEL, "--concurrency", str(concurrency), "--quiet"]
+    options += ["--allow-unstable"]  # the look of a second process costs half a second a run, however many calls it has
     return [sys.executable, "-c", MAIN, "exp", "experiments/study.py", *options]
 
 

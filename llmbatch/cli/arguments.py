@@ -91,13 +91,19 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="ENDPOINT/NAME",
         help="only this one of a parametrised task; else ask this one (may repeat)",
     )
-    select.add_argument("--last-failed", action="store_true", help="the cases whose row was not ok in the last run")
+    select.add_argument(
+        "--last-failed", action="store_true", default=None, help="the cases whose row was not ok in the last run"
+    )
     select.add_argument("--collect-only", action="store_true", help="list the variants and stop")
     record = exp.add_argument_group("record and replay")
     record.add_argument("--record-mode", choices=MODES, help="as in vcrpy (default new_episodes; none when CI is set)")
     record.add_argument("--offline", action="store_true", help="replay only: mode none, and no connection is made")
-    record.add_argument("--retry-errors", action="store_true", help="ask recorded refusals of the service again, too")
-    record.add_argument("--allow-unstable", action="store_true", help="go on although a prompt changes by itself")
+    record.add_argument(
+        "--retry-errors", action="store_true", default=None, help="ask recorded refusals of the service again, too"
+    )
+    record.add_argument(
+        "--allow-unstable", action="store_true", default=None, help="go on although a prompt changes by itself"
+    )
     record.add_argument("--cassette", metavar="DIR", help="another folder than cassettes/<experiment>")
     record.add_argument("--expect-digest", metavar="SHA", help="stop unless this is the cassette's content digest")
     record.add_argument(
@@ -134,7 +140,7 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
     out.add_argument(
         "--format", action="append", choices=FORMATS, help="write rows and tables in this form too (may repeat)"
     )
-    out.add_argument("--strict", action="store_true", help="stop at the first bad sample line")
+    out.add_argument("--strict", action="store_true", default=None, help="stop at the first bad sample line")
     out.add_argument("-q", "--quiet", action="store_true", help="no progress")
 
 

@@ -89,7 +89,7 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     quiet = given.pop("quiet")
     for name in ("targets", "collect_only", "dry_run", "pilot", "yes", "version"):
         given.pop(name)
-    said = {name: value for name, value in given.items() if value is not None and value is not False}
+    said = {name: value for name, value in given.items() if value is not None}  # a flag that is not there says nothing
     return said | ({"progress": False} if quiet else {})
 
 

@@ -90,8 +90,12 @@ class Settings:
 
 OPTIONS: tuple[str, ...] = tuple(each.name for each in fields(Settings) if each.name != "origins")
 """The names of all options."""
-_YES_OR_NO = ("strict", "last_failed", "retry_errors", "allow_unstable", "progress")
-_TEXTS = ("profile", "keyword", "marks")
+_KINDS: tuple[tuple[str, type, str], ...] = (
+    ("bool", bool, "true or false"),
+    ("str", str, "a text"),
+    ("int", int, "a whole number"),
+)
+"""Of an option whose annotation begins so: what its value is, and in words."""
 
 
 def settings_of(options: Mapping[str, Any], *, origin: str = "the call") -> Settings:
@@ -112,7 +116,7 @@ def settings_of(options: Mapping[str, Any], *, origin: str = "the call") -> Sett
     _check_types(given)
     for name in ("limit", "sample", "repeat", "concurrency", "rpm", "tpm", "window"):
         value = given.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        if value is not None and value < 1:
             raise UsageError(f"{name} is {value!r}", fix=f"give {name} a whole number of 1 or more")
     if "budget_usd" in given:
         given["budget_usd"] = usd_of(given["budget_usd"])
@@ -132,14 +136,15 @@ def settings_of(options: Mapping[str, Any], *, origin: str = "the call") -> Sett
 
 
 def _check_types(given: Mapping[str, Any]) -> None:
-    for names, kind, fix in (
-        (_YES_OR_NO, bool, "true or false"),
-        (_TEXTS, str, "a text"),
-        (("seed",), int, "a whole number"),
-    ):
-        for name in names:
-            if name in given and not isinstance(given[name], kind):
-                raise UsageError(f"{name} is {given[name]!r}", fix=f"give {name} {fix}")
+    for option in fields(Settings):
+        annotation = str(option.type).removesuffix(" | None")
+        for name, kind, words in _KINDS:
+            if annotation == name and option.name in given and not _is_a(given[option.name], kind):
+                raise UsageError(f"{option.name} is {given[option.name]!r}", fix=f"give {option.name} {words}")
+
+
+def _is_a(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def content_digest_of(text: str) -> str:

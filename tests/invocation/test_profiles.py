@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from llmbatch.cli.arguments import build_parser
+from llmbatch.cli.exp import _settings
 from llmbatch.collect import collect
 from llmbatch.errors import ConfigError
 from llmbatch.invocation.options import settings_of
@@ -83,6 +85,17 @@ def test_a_profile_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -
         prepared(tmp_path, profile="pilott")
 
     assert ("pilot", "write `pilot`") == (raised.value.details["profiles"], raised.value.details["fix"])
+
+
+def test_a_flag_that_is_not_there_says_nothing_and_one_that_is_does() -> None:
+    """Switches that turn something off are said too."""
+
+    def said(*flags: str) -> dict[str, object]:
+        options = vars(build_parser().parse_args(["exp", "x.py", *flags]))
+        return _settings({name: value for name, value in options.items() if name != "command"})
+
+    assert {} == said()
+    assert {"hedge": False, "strict": True, "progress": False} == said("--no-hedge", "--strict", "--quiet")
 
 
 @pytest.mark.system
