@@ -13,7 +13,7 @@ from llmbatch.cassette.case import current_case
 from llmbatch.client.retry import Attempted, RetrySettings
 from llmbatch.config import ResolvedModel
 from llmbatch.engine.protocol import Order
-from llmbatch.money.spending import Bill
+from llmbatch.money.bill import Bill
 from llmbatch.policy import Verdict
 from llmbatch.runlog import Log
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from llmbatch.cassette.store import Store
 from llmbatch.config import ResolvedModel
 from llmbatch.errors import LlmbatchError
+from llmbatch.money.bill import Bill
 from llmbatch.money.book import PriceBook
 from llmbatch.money.purse import Purse
-from llmbatch.money.spending import Bill, Spending
+from llmbatch.money.spending import Spending
 from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.stop import Stop

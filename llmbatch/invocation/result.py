@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmbatch.errors import UsageError
-from llmbatch.money.spending import Bill
+from llmbatch.money.bill import Bill
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,7 @@ from llmbatch.invocation.prepared import Prepared
 from llmbatch.money.book import PriceBook
 from llmbatch.money.estimate import Range, Wanted
 from llmbatch.plan import Case
-from llmbatch.plan.draw import drawn
+from llmbatch.plan.draw import some_cases
 from llmbatch.runner.case import CaseRunner
 from llmbatch.runner.pool import run_window
 
@@ -55,7 +55,7 @@ class Scout:
                 await self.runner.rehearse(case)
 
         self.asker.on_miss = self._missed
-        await run_window(drawn(plan, SAMPLE), look, window=self.prepared.window, may_start=lambda: True)
+        await run_window(some_cases(plan, SAMPLE), look, window=self.prepared.window, may_start=lambda: True)
         titles = {task.title(variant): plan.count_of(task, variant) for task in plan.tasks for variant in task.variants}
         shares = {title: titles[title] / number for title, number in looked_at.items()}
         whole = {asked: wanted.times(shares[asked.title]) for asked, wanted in self._wanted.items()}

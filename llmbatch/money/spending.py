@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from llmbatch.call.failure import FailureKind
 from llmbatch.config import ResolvedModel
 from llmbatch.errors import BudgetReached, LlmbatchError, UsageError
+from llmbatch.money.bill import Bill, Cost
 from llmbatch.money.book import PriceBook, is_free
 from llmbatch.money.bound import most_usd
 from llmbatch.money.purse import Purse
@@ -25,49 +25,10 @@ MAYBE_BILLED = frozenset(
 )
 """What may have been billed although no usage came: the service was at work, and what it said is lost or no answer."""
 
+ENOUGH_ANSWERS = 20
+"""From so many on, what may have been billed unanswered counts as the dearest of them, and no more at its very most."""
+
 Snapshot = Mapping[str, Mapping[str, str] | None]
-
-
-@dataclass(slots=True)
-class Bill:
-    """What the attempts of a run came to. `retried` followed one that failed; `unanswered` brought no answer.
-
-    `unanswered_usd` is the part of the cost for these, `estimated_usd` that for attempts of which nobody knows whether
-    they were billed, each at the most that it can cost. `unpriced` counts attempts whose price is not known: they are
-    not in `usd`.
-    """
-
-    attempts: int = 0
-    retried: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_cached: int = 0
-    tokens_reasoning: int = 0
-    usd: float = 0.0
-    unanswered_usd: float = 0.0
-    estimated_usd: float = 0.0
-    unanswered: int = 0
-    estimated: int = 0
-    unpriced: int = 0
-
-    def add(self, usage: Usage | None, cost_usd: float | None, *, answered: bool, estimated: bool, free: bool) -> None:
-        """Count one attempt."""
-        self.attempts += 1
-        self.unanswered += not answered
-        if usage is not None:
-            self.tokens_in += usage.tokens_in
-            self.tokens_out += usage.tokens_out
-            self.tokens_cached += usage.tokens_cached
-            self.tokens_reasoning += usage.tokens_reasoning
-        if cost_usd is None:
-            self.unpriced += not free
-            return
-        self.usd += cost_usd
-        if not answered:
-            self.unanswered_usd += cost_usd
-        if estimated:
-            self.estimated += 1
-            self.estimated_usd += cost_usd
 
 
 class Spending:
@@ -135,34 +96,34 @@ class Spending:
 
         `received` is the body that came, if one did, `kind` what was wrong with it; None for an answer.
         """
-        usage = usage_of(received) if received else None
-        cost, estimated = self._cost(model, body, usage, kind)
-        free = cost is None and is_free(model)
         own = self.bills.get(model.qualified)
         if own is None:
             own = self.bills[model.qualified] = Bill()
+        usage = usage_of(received) if received else None
+        cost = self._cost(model, body, usage, kind)
+        free = cost.usd is None and is_free(model)
         for bill in (self.bill, own):
-            bill.add(usage, cost, answered=kind is None, estimated=estimated, free=free)
-            bill.retried += number > 0
-        self.purse.settle(reserved_usd, cost or 0.0)
-        return cost
+            bill.add(usage, cost, is_answer=kind is None, is_retry=number > 0, is_free=free)
+        self.purse.settle(reserved_usd, cost.usd or 0.0)
+        return cost.usd
 
     def release(self, reserved_usd: float) -> None:
         """Give back what was reserved for an attempt that was not sent."""
         self.purse.settle(reserved_usd, 0.0)
 
-    def _cost(
-        self, model: ResolvedModel, body: bytes, usage: Usage | None, kind: FailureKind | None
-    ) -> tuple[float | None, bool]:
-        """Return what an attempt cost, and whether that is an estimate."""
+    def _cost(self, model: ResolvedModel, body: bytes, usage: Usage | None, kind: FailureKind | None) -> Cost:
         prices = self.book.prices(model)
         if usage is not None:
             known = None if prices is None else prices.cost_usd(usage)
             if known is not None or prices is None:
-                return known, False
+                return Cost(known)
         elif kind is not None and kind not in MAYBE_BILLED:
-            return 0.0, False
-        return (None, False) if prices is None else (most_usd(prices, body), True)
+            return Cost(0.0)
+        if prices is None:
+            return Cost(None)
+        most, own = most_usd(prices, body), self.bills[model.qualified]
+        likely = min(most, own.dearest_usd) if own.answered >= ENOUGH_ANSWERS else most
+        return Cost(likely, most - likely, is_estimate=True)
 
     def _refuse(self, model: ResolvedModel) -> None:
         try:
@@ -180,7 +141,7 @@ class Spending:
                 estimate="a token for each byte of the question, and an answer as long as max_tokens allows",
                 fix=f"give --budget at least {dollars(usd)}, or lower max_tokens; nothing was sent",
             )
-        above = max(0.0, spent - budget)
+        above = max(0.0, spent + bill.unsure_usd - budget)
         words = f"{dollars(spent)}, all attempts counted"
         if bill.estimated:
             words += f"; {dollars(bill.estimated_usd)} of it for {bill.estimated} that may have been billed unanswered"

@@ -5,26 +5,32 @@ from __future__ import annotations
 import heapq
 from hashlib import blake2b
 
-from llmbatch.plan.cases import Plan
+from llmbatch.plan.cases import Case, Plan
 from llmbatch.plan.narrow import narrowed
 
 
 def drawn(plan: Plan, number: int, seed: int = 0) -> Plan:
-    """Return the plan of `number` cases of each variant, of the same samples in all; fewer where there are fewer.
+    """Return the plan of the cases that `some_cases` draws."""
+    return narrowed(plan, {case.id for case in some_cases(plan, number, seed)})
 
-    A larger draw with the same seed holds the smaller one. Only first repeats are drawn.
+
+def some_cases(plan: Plan, number: int, seed: int = 0) -> list[Case]:
+    """Return `number` cases of each variant, of the same samples in all, in plan order; fewer where there are fewer.
+
+    A larger draw with the same seed holds the smaller one. Only first repeats are drawn. Goes through the plan once.
     """
-    heaps: dict[str, list[tuple[int, str]]] = {}
+    heaps: dict[str, list[tuple[int, int, Case]]] = {}
     for case in plan:
         if case.repeat:
             continue
         heap = heaps.setdefault(case.task.title(case.variant), [])
-        entry = (-_rank(seed, case.sample.id), case.id)  # negated, so that the heap's top is the largest rank kept
+        # negated, so that the heap's top is the largest rank kept; no two cases have one index
+        entry = (-_rank(seed, case.sample.id), case.index, case)
         if len(heap) < number:
             heapq.heappush(heap, entry)
         elif entry > heap[0]:
             heapq.heapreplace(heap, entry)
-    return narrowed(plan, {case_id for heap in heaps.values() for _, case_id in heap})
+    return sorted((case for heap in heaps.values() for _, _, case in heap), key=lambda case: case.index)
 
 
 def _rank(seed: int, sample_id: str) -> int:

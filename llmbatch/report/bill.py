@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from llmbatch.money.spending import Bill
+from llmbatch.money.bill import Bill
 from llmbatch.money.words import dollars
 from llmbatch.report.counting import counted
 

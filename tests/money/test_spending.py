@@ -74,6 +74,19 @@ async def test_an_attempt_costs_what_the_service_counted_or_the_most_where_it_ma
     assert pytest.approx(cost) == spending.purse.spent_usd == bill.usd
 
 
+async def test_with_answers_to_go_by_what_broke_off_counts_as_the_dearest_of_them() -> None:
+    """And what it may have cost beyond that is kept apart: the bound holds all the same."""
+    spending = Ledger().spending
+    for received in (ANSWER,) * 19 + (ANSWER.replace(b"20", b"50"),):
+        spending.settle(model(), BODY, await spending.reserve(model(), BODY) or 0.0, received=received, kind=None)
+    dearest = COST + 30 * 10 / 1e6
+
+    reserved = await spending.reserve(model(), BODY) or 0.0
+    cost = spending.settle(model(), BODY, reserved, received=None, kind=FailureKind.TIMEOUT)
+    assert pytest.approx(dearest) == cost == spending.bill.estimated_usd
+    assert pytest.approx(MOST - dearest) == spending.bill.unsure_usd
+
+
 async def test_the_prices_of_all_planned_models_are_told_before_the_first_call() -> None:
     """And those of another one before its own; each once."""
     ledger = Ledger()

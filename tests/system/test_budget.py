@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import llmbatch
 from tests.support.fault_server import FaultServer
 from tests.support.project import Project, commits
 from tests.system.test_faults import ONE_MODEL
@@ -151,3 +152,28 @@ def test_the_calls_of_a_client_count_too(project: Project, server: FaultServer) 
     assert 0.1 < bill <= 1 + amount(first.err, r"at most $ above the budget")
     assert 0 == second.code, second.err
     assert {"ok"} == set(project.rows()["llmbatch_status"])
+
+
+def test_a_known_service_has_its_price_without_a_word_of_it(project: Project) -> None:
+    """From the package, by the address; the estimate is there before anything is sent."""
+    project.write_experiment(ONE_MODEL.replace("service/model-a", "openai/gpt-4o-mini"))
+    project.write_samples(commits(2))
+    project.environ["OPENAI_API_KEY"] = "not-a-real-key-but-long-enough"
+
+    done = project.exp("--budget", "0.00001", "-q")
+
+    assert 4 == done.code, done.err
+    assert "does not pay for one call of openai/gpt-4o-mini: it may cost $0.000" in done.err
+    assert not list(project.cassette.glob("*.yaml"))
+
+
+async def test_a_program_may_give_a_budget(project: Project) -> None:
+    """And reads what was paid."""
+    project.write_samples(commits(30))
+
+    run = await llmbatch.arun(project.root / "experiments" / "study.py", budget_usd=2.0, record_mode="new_episodes")
+
+    assert 1 == run.exit_code
+    assert "BudgetReached" in (run.message or "")
+    assert 0 < run.bill.usd <= 2.0
+    assert run.paid == run.bill.attempts < 30
