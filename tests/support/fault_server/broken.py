@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import struct
+from contextlib import suppress
 from functools import cache
 
 from aiohttp import web
@@ -20,7 +21,8 @@ async def cut(request: web.BaseRequest, encoded: bytes, *, reset: bool) -> web.S
     """Promise the whole body, send half of it, and close or reset the connection."""
     response = web.StreamResponse(headers={"content-length": str(len(encoded)), "content-type": "application/json"})
     await response.prepare(request)
-    await response.write(encoded[: len(encoded) // 2])
+    with suppress(ConnectionError):  # the client has left
+        await response.write(encoded[: len(encoded) // 2])
     _close(request, reset=reset)
     return response
 
@@ -32,10 +34,11 @@ async def drip(request: web.BaseRequest, encoded: bytes, *, blanks: bool = False
     await response.prepare(request)
     size = len(encoded) // PIECES + 1
     pieces = [encoded[start : start + size] for start in range(0, len(encoded), size)]
-    for piece in [b"\n"] * PIECES + [encoded] if blanks else pieces:
-        await response.write(piece)
-        await asyncio.sleep(PIECE_SECONDS)
-    await response.write_eof()
+    with suppress(ConnectionError):  # the client has left
+        for piece in [b"\n"] * PIECES + [encoded] if blanks else pieces:
+            await response.write(piece)
+            await asyncio.sleep(PIECE_SECONDS)
+        await response.write_eof()
     return response
 
 

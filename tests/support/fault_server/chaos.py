@@ -18,8 +18,8 @@ _HEADERS_OF_429: tuple[dict[str, str], ...] = (
     {"x-ratelimit-reset-requests": "30ms", "x-ratelimit-remaining-requests": "0"},
 )
 _ERRORS = ("500", "502", "503", "504", "520", "524", "529", "408", "409", "425")
-_BROKEN = ("html", "broken", "cut", "rst", "excess", "error", "empty", "nan", "plain")
-_SLOW = ("drip", "blanks")
+_BROKEN = ("html", "broken", "cut", "rst", "excess", "error", "empty", "plain")
+_SLOW = ("drip",)
 _KINDS = ("429", "error", "broken", "slow")
 
 
