@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 AHEAD_SECONDS = 0.04
 """How far ahead starts are booked, so that one look at a shared line serves many calls."""
-MADE_UP_SECONDS = 0.03
+MADE_UP_SECONDS = 0.02
 """How much time that nobody booked may still be booked, or a loop that is busy for a moment would fall behind."""
-LATE_SECONDS = 0.06
-"""How late a booked start may be used. At the very worst a second has 6 % more starts than its share."""
+LATE_SECONDS = 0.03
+"""How late a booked start may be used. At the very worst a second has 3 % more starts than its share."""
 SHARE_OF_PIECE = 0.1
 """Both as a share of a request's piece, where that is more: at 5 a minute a start that is a second late is used."""
 TOKENS_MADE_UP_SECONDS = 3.0

@@ -15,37 +15,15 @@ from llmbatch.pacing.gate import Gate
 from llmbatch.pacing.headers import empty_for_seconds, limits_of, states_limits
 from llmbatch.pacing.hold import Hold
 from llmbatch.pacing.ledger import Limit
+from llmbatch.pacing.slot import Slot
 from llmbatch.pacing.starts import Starts
 from llmbatch.pacing.surroundings import Surroundings, Timer
 from llmbatch.pacing.tokens import Estimate
 from llmbatch.policy import Verdict
 
-NAP_SECONDS = 0.02
+NAP_SECONDS = 0.01
 """The least time between two looks at the queue: starts that are due within it are made together, which is less than
 a booked start may be late, and spares a busy run a timer for each."""
-
-
-class Slot:
-    """The right to make one attempt. `release` gives it back, a second time does nothing."""
-
-    __slots__ = ("_lane", "body", "epoch", "is_held", "tokens")
-
-    def __init__(self, lane: Lane, body: bytes, tokens: float, epoch: int, *, is_held: bool = True) -> None:
-        self._lane = lane
-        self.body = body
-        self.tokens = tokens
-        self.epoch = epoch
-        self.is_held = is_held
-
-    def settle(self, verdict: Verdict, reply: Reply | None = None, retry_after_seconds: float | None = None) -> None:
-        """Tell what the attempt came to; before `release`, so that nobody is let in on old terms."""
-        self._lane.settle(self, verdict, reply, retry_after_seconds)
-
-    def release(self) -> None:
-        """Give the slot back."""
-        if self.is_held:
-            self.is_held = False
-            self._lane.leave()
 
 
 class _Waiter(NamedTuple):
@@ -96,7 +74,7 @@ class Lane:
         tokens = self._tokens_of(body) if self._starts.counts_tokens else 0.0
         if self._is_over:
             return Slot(self, body, tokens, 0, is_held=False)
-        if not self._queue and self._is_open():
+        if not self._queue and self._lets_in(tokens):
             return self._enter(body, tokens)
         future: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         if again:
@@ -144,14 +122,20 @@ class Lane:
         if was_probe:
             self._pump()
 
-    def _is_open(self) -> bool:
+    def _lets_in(self, tokens: float) -> bool:
         """Whether nothing at all is in the way of one more: the common case, in which nobody has to wait."""
         for gate in self._gates:
             if gate.in_use >= gate.limit:
                 return False
-        if self._starts.is_paced or self._hold.is_probe_due:
+        now = self._clock()
+        if self._hold.is_probe_due or now < self._hold.until:
             return False
-        return self._clock() >= self._hold.until
+        starts = self._starts
+        if starts.is_paced:
+            if starts.next((tokens,), now) > now:
+                return False
+            starts.take(tokens)
+        return True
 
     def _enter(self, body: bytes, tokens: float) -> Slot:
         for gate in self._gates:

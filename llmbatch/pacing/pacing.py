@@ -13,8 +13,9 @@ from llmbatch.config import Endpoint, ModelSettings, Secret
 from llmbatch.pacing.booking import Rates
 from llmbatch.pacing.concurrency import Concurrency
 from llmbatch.pacing.gate import Gate
-from llmbatch.pacing.lane import Lane, Slot
+from llmbatch.pacing.lane import Lane
 from llmbatch.pacing.ledger import Limit
+from llmbatch.pacing.slot import Slot
 from llmbatch.pacing.surroundings import Surroundings
 
 _LONG_SECONDS = 86_400.0

@@ -10,8 +10,9 @@ from llmbatch.call.values import Reply
 from llmbatch.pacing.booking import Rates
 from llmbatch.pacing.concurrency import Concurrency
 from llmbatch.pacing.gate import Gate
-from llmbatch.pacing.lane import Lane, Slot
+from llmbatch.pacing.lane import Lane
 from llmbatch.pacing.ledger import Limit
+from llmbatch.pacing.slot import Slot
 from llmbatch.policy import Verdict
 from tests.pacing.fake_time import FakeTime, Heard, around, turn
 
