@@ -12,7 +12,7 @@ import binascii
 import re
 import zlib
 from binascii import unhexlify
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import orjson
@@ -60,8 +60,11 @@ class Frame(NamedTuple):
     generation: int
 
 
+_LARGEST_INT = (1 << 63) - 1
+
+
 class _Status(msgspec.Struct, gc=False):
-    code: int
+    code: Annotated[int, msgspec.Meta(ge=100, le=999)]
     message: str
 
 
@@ -79,7 +82,7 @@ class _Answered(msgspec.Struct, gc=False):
     """What an answer's line says of its reply, where the body is a text: read with its types in one step."""
 
     recorded_at: str
-    taken_us: int
+    taken_us: Annotated[int, msgspec.Meta(ge=-_LARGEST_INT, le=_LARGEST_INT)]
     response: _Response
 
 
@@ -212,14 +215,11 @@ def decode_reply(line: bytes) -> Reply:
     text = line[2:start] + line[response:end]  # one object still, without the request
     try:
         found = _answered(text)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return _reply_of(text)
-    response_of = found.response
-    status = response_of.status
-    if not 100 <= status.code <= 999:
-        raise BadLineError("its status is no HTTP status")
-    body = response_of.body.string.encode()
-    return Reply(status.code, status.message, response_of.headers, body, found.recorded_at, found.taken_us)
+    heard = found.response
+    status, body = heard.status, heard.body.string.encode()
+    return Reply(status.code, status.message, heard.headers, body, found.recorded_at, found.taken_us)
 
 
 def _reply_of(text: bytes) -> Reply:

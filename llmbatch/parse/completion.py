@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 import orjson
@@ -53,17 +53,20 @@ class Completion(NamedTuple):
         return self.held
 
 
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+
+
 class _Details(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int
-    completion_tokens: int = 0
+    prompt_tokens: _Count
+    completion_tokens: _Count = 0
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
-    prompt_cache_hit_tokens: int | None = None
+    prompt_cache_hit_tokens: _Count | None = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -153,16 +156,11 @@ def _plain(body: bytes) -> Completion | None:
     """Return a completion of the usual form; None for all others, which are looked at member by member."""
     try:
         document = _document(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if not document.choices or (choice := document.choices[0]).finish_reason == "error":
         return None
-    used, usage = document.usage, None
-    if used is not None:
-        usage = _counted(used)
-        if usage is None:
-            return None
-    said = choice.message
+    used, said = document.usage, choice.message
     return _completed(
         (
             said.content,
@@ -172,21 +170,18 @@ def _plain(body: bytes) -> Completion | None:
             said.reasoning_content or said.reasoning,
             document.model,
             document.system_fingerprint,
-            usage,
+            None if used is None else _counted(used),
             body,
         )
     )
 
 
-def _counted(used: _Usage) -> Usage | None:
-    """Return the token counts; None where one is negative."""
+def _counted(used: _Usage) -> Usage:
     inner_in, inner_out = used.prompt_tokens_details, used.completion_tokens_details
     cached = None if inner_in is None else inner_in.cached_tokens
     if cached is None:
         cached = used.prompt_cache_hit_tokens or 0  # DeepSeek
     reasoning = (None if inner_out is None else inner_out.reasoning_tokens) or 0
-    if used.prompt_tokens < 0 or used.completion_tokens < 0 or cached < 0 or reasoning < 0:
-        return None
     return _usage_of((used.prompt_tokens, used.completion_tokens, cached, reasoning))
 
 

@@ -73,7 +73,7 @@ def _reader_of(field: str) -> Callable[[bytes], dict[str, str] | None]:
     def read(text: bytes) -> dict[str, str] | None:
         try:
             found: Any = decode(text)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         return {field: found.value}
 

@@ -13,7 +13,7 @@ from vcr.serializers import yamlserializer
 
 from llmbatch.call.key import call_key
 from llmbatch.call.values import Call, Reply, Request
-from llmbatch.cassette.line import BadLineError, decode, decode_reply, encode, frame
+from llmbatch.cassette.line import BadLineError, decode, decode_reply, encode, frame, with_crc
 from llmbatch.cassette.segment import Metadata, header_bytes
 
 NASTY = [
@@ -167,3 +167,12 @@ def test_a_key_with_white_space_is_no_key() -> None:
     """`bytes.fromhex` would skip it and give a shorter key."""
     with pytest.raises(BadLineError, match="32 hexadecimal"):
         frame(LINE[:10] + b"  " + LINE[12:])
+
+
+def test_a_line_that_is_no_utf_8_is_a_bad_line() -> None:
+    """A checksum says nothing of who wrote a line: a reader in C is as strict as the rest."""
+    good = encode(CALL, Reply(200, "OK", {}, b"x", "2026-01-01T00:00:00Z", 1), generation=0, case=None)
+    payload = good[2 : good.rindex(b" # crc32=")].replace(b"2026-01", b"2026\x8d01")
+
+    with pytest.raises(BadLineError, match="not the JSON"):
+        decode_reply(with_crc(b"- ", payload))

@@ -49,6 +49,8 @@ def check_line(data: bytes) -> None:
         except BadLineError:
             continue
         _check_decoded(found, line)
+        if found.reply is not None and found.kind is None:
+            assert found.reply == decode_reply(line), line
 
 
 def _check_decoded(found: Decoded, line: bytes) -> None:
