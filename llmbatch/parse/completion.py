@@ -53,7 +53,7 @@ class Completion(NamedTuple):
         return self.held
 
 
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class _Details(msgspec.Struct, gc=False):
