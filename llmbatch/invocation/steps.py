@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from llmbatch.cassette.retrying import RetryingStore
 from llmbatch.cassette.store import Store
 from llmbatch.collect.experiment import Experiment
+from llmbatch.config import ResolvedModel
 from llmbatch.errors import DiskError, ExitCode
 from llmbatch.experiment.columns import declared_kinds
 from llmbatch.invocation.collector import collecting_seldom
@@ -128,17 +129,10 @@ async def execute(
         tables = write_tables(spool, path, plan, settings.formats)
         if spool.schema.mixed:
             note(f"columns with values of unlike types are JSON text: {', '.join(spool.schema.mixed)}")
-        message = stop.reason if total else _nothing_selected(prepared)
-        if message is not None and counters.done < total:
-            message = f"{message}\n{total - counters.done:,} of {total:,} cases were not run"
-        if store.unwritten:
-            message = f"{message}\n{_unwritten(store.unwritten)}"
-        unrecorded = work.unrecorded()
-        if message is None and any(without for without, _ in unrecorded.values()):
-            message = missing_answers(unrecorded, asked, prepared.mode, _target(experiment))
+        message = _message_of(prepared, work, asked, total)
         exit_code = _with_tables(work.exit_code(), tables, run_log)
-        message = None if message is None else store.scrub_text(message)
         ending.exit_code, ending.message = exit_code, message
+        store.close()  # here, so that the log's last event tells of a disk that does not take the last answers
         if work.cancelled:
             raise asyncio.CancelledError
     return Run(
@@ -162,6 +156,19 @@ def _ask_first(prepared: Prepared, work: Work, spending: Spending, display: Disp
     experiment = prepared.experiment
     show = partial(display.start, work.plan.count(), experiment.name, experiment.path.name)
     work.consent = consent_of(prepared, work, spending, paused(display, show, confirm))
+
+
+def _message_of(prepared: Prepared, work: Work, asked: Mapping[str, ResolvedModel], total: int) -> str | None:
+    """Return why the run ended early, or what is missing; None where nothing is."""
+    message = work.stop.reason if total else _nothing_selected(prepared)
+    if message is not None and work.counters.done < total:
+        message = f"{message}\n{total - work.counters.done:,} of {total:,} cases were not run"
+    if work.store.unwritten:
+        message = f"{message}\n{_unwritten(work.store.unwritten)}"
+    unrecorded = work.unrecorded()
+    if message is None and any(without for without, _ in unrecorded.values()):
+        message = missing_answers(unrecorded, asked, prepared.mode, _target(prepared.experiment))
+    return None if message is None else work.store.scrub_text(message)
 
 
 def _with_tables(exit_code: ExitCode, tables: Tables, run_log: Log) -> ExitCode:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import Any
 
 import pytest
 
+import llmbatch
+from llmbatch.errors import DiskError
+from tests.support.disk import Disk, Step
 from tests.support.fault_server import FaultServer
 from tests.support.project import PROGRAM, Project
 from tests.support.waiting import until, until_said
@@ -71,6 +75,27 @@ def test_a_replay_tells_no_calls(project: Project) -> None:
     project.exp("--offline")
 
     assert ["start", "end"] == [event["event"] for event in events_of(project)]
+
+
+async def test_a_disk_that_does_not_take_the_last_answers_is_in_the_last_event(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told when the cassette is closed, which is after all else."""
+    monkeypatch.delenv("CI", raising=False)
+    project.write_experiment(ONE_MODEL)
+    project.write_samples(messages("fine"))
+
+    def no_sync(number: int, step: Step) -> int | None:
+        return errno.EIO if step.operation.startswith("sync") and step.name.startswith("segment") else None
+
+    project.cassette.mkdir(parents=True)
+    with Disk(project.cassette, no_sync), pytest.raises(DiskError):
+        await llmbatch.arun(project.root / "experiments" / "study.py")
+
+    [folder] = project.run_folders()
+    end = json.loads((folder / "run.jsonl").read_text(encoding="ascii").splitlines()[-1])
+    assert ("end", 7) == (end["event"], end["exit_code"])
+    assert "the disk did not take what was written" in end["message"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals to other processes are POSIX")
