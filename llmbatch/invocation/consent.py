@@ -6,12 +6,12 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from llmbatch.asking.asker import Asker
 from llmbatch.engine.protocol import Engine, Order, Outcome
 from llmbatch.errors import NotApproved
 from llmbatch.invocation.prepared import Prepared
-from llmbatch.invocation.scout import Foreseen, Scout
 from llmbatch.invocation.steps import Display
 from llmbatch.invocation.work import Work
 from llmbatch.money.bound import most_usd
@@ -22,6 +22,9 @@ from llmbatch.report.forecast import range_text
 from llmbatch.runner.case import CaseRunner
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.stop import Stop
+
+if TYPE_CHECKING:
+    from llmbatch.invocation.scout import Foreseen
 
 LONGEST_WAIT_SECONDS = 30 * 24 * 3600.0
 """People go home over a question; nothing is paid for meanwhile."""
@@ -127,9 +130,13 @@ def consent_of(
     """Return what puts a question between a run's asks and its engine."""
 
     def around(engine: Engine, runner: CaseRunner) -> Engine:
-        asker = Asker(work.store, Prompts(work.plan.experiment.base_folders), work.models.resolve)
-        rehearsing = replace(runner, asker=asker, counters=Counters())
-        scout = Scout(prepared, asker, rehearsing, spending.book)
+        async def foresee() -> Foreseen:
+            from llmbatch.invocation.scout import Scout  # noqa: PLC0415 - a run that misses nothing foresees nothing
+
+            asker = Asker(work.store, Prompts(work.plan.experiment.base_folders), work.models.resolve)
+            rehearsing = replace(runner, asker=asker, counters=Counters())
+            return await Scout(prepared, asker, rehearsing, spending.book).foresee()
+
         return Consent(
             engine,
             spending,
@@ -137,7 +144,7 @@ def consent_of(
             prepared.config.ask_above_usd,
             confirm,
             cases_left=lambda: work.plan.count() - work.counters.done,
-            foresee=scout.foresee,
+            foresee=foresee,
         )
 
     return around

@@ -118,7 +118,7 @@ async def execute(
         work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
         if store.can_record and not settings.allow_unstable:
             work.second_look = SecondLook(prepared, total, stop, run_log, note)
-        if confirm is not None:
+        if confirm is not None and settings.budget_usd is None:  # a budget is an answer
             _ask_first(prepared, work, spending, display, confirm)
         stack.enter_context(intercepted(store, prepared.config.allow_hosts, stop, note))
         stack.callback(display.stop)

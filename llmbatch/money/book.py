@@ -60,12 +60,13 @@ def is_free(model: ResolvedModel) -> bool:
 
 @lru_cache(maxsize=256)
 def is_this_machine(base_url: str) -> bool:
-    """Whether the host of a URL is this machine: localhost, or a loopback address."""
+    """Whether the host of a URL is this machine: localhost, a loopback address, or the one that servers listen at."""
     host = urlsplit(base_url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
+        return address.is_loopback or address.is_unspecified
     except ValueError:
         return False
 

@@ -99,7 +99,9 @@ def test_the_configuration_goes_before_the_package() -> None:
     )
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:80", "127.1.2.3", "box.localhost"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8080", "localhost", "[::1]:80", "0.0.0.0:8000", "127.1.2.3", "box.localhost"]
+)
 def test_this_machine_has_no_price(host: str) -> None:
     """Nor is one looked up; a price that is configured for it counts all the same."""
     model = model_of(f"http://{host}/v1")

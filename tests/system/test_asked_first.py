@@ -92,6 +92,8 @@ def test_a_cheap_run_and_one_that_was_said_yes_to_ask_nothing(project: Project, 
     """Nor does one without a terminal."""
     allowed, seen = at_terminal(project, "--yes", "--limit", "3")
     assert (0, 0) == (allowed, seen.count(QUESTION)), seen
+    budget, seen = at_terminal(project, "--budget", "50", "--limit", "4")
+    assert (0, 0) == (budget, seen.count(QUESTION)), seen
     project.configure("ask_above_usd = 1000")
     add_settings(project, PRICED)
     cheap, seen = at_terminal(project, "--limit", "6")
