@@ -126,6 +126,21 @@ def test_a_refused_crowd_is_halved_and_told(tmp_path: Path, server: FaultServer)
     assert any("attempts in flight went from 32 down to" in note["text"] for note in events(project, "note"))
 
 
+def test_what_a_service_bears_is_found_without_being_told(tmp_path: Path) -> None:
+    """Ten at once, where sixty-four may be in flight: few are refused, ten are in use, and nobody goes without."""
+    with FaultServer(latency_ms=40, bears=10) as server:
+        project = study(tmp_path / "a", server, 300)
+        finished = project.exp("-q")
+        truth = server.truth()
+    limits = [change["limit"] for change in events(project, "limit")]
+
+    assert 0 == finished.code, finished.err
+    assert 300 == truth["answered"]
+    assert truth["per_status"]["429"] < 100
+    assert truth["max_in_flight"] > 10
+    assert all(5 <= limit <= 12 for limit in limits[3:])  # 64, 32, 16, 8, and from there on about ten
+
+
 def test_limits_that_the_service_states_are_kept(tmp_path: Path, server: FaultServer) -> None:
     """From its first reply on, without a word in the configuration."""
     project = study(tmp_path / "a", server, 40)

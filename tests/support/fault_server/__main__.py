@@ -25,6 +25,7 @@ async def _run(options: argparse.Namespace) -> None:
         seed=options.seed,
         chaos=options.chaos,
         hangs=options.hangs,
+        bears=options.bears,
     )
     loop = asyncio.get_running_loop()
 
@@ -57,6 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", default="0", help="another seed, other answers")
     parser.add_argument("--chaos", type=float, default=0.0, help="the share of attempts that meet a seeded fault")
     parser.add_argument("--hangs", action="store_true", help="silence is one of them")
+    parser.add_argument("--bears", type=int, help="refuse with 429 what comes beside so many calls in flight")
     parser.add_argument("--leave-with-stdin", action="store_true", help="end when standard input ends")
     options = parser.parse_args(arguments)
     if options.leave_with_stdin:

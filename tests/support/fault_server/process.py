@@ -30,6 +30,7 @@ class FaultServer:
         port: int = 0,
         chaos: float = 0.0,
         hangs: bool = False,
+        bears: int | None = None,
     ) -> None:
         self._command = [sys.executable, "-m", "tests.support.fault_server", "--leave-with-stdin"]
         self._command += ["--port", str(port), "--latency-ms", str(latency_ms), "--seed", seed]
@@ -37,6 +38,8 @@ class FaultServer:
             self._command += ["--require-key", require_key]
         if chaos:
             self._command += ["--chaos", str(chaos), *(["--hangs"] if hangs else [])]
+        if bears is not None:
+            self._command += ["--bears", str(bears)]
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 

@@ -29,11 +29,13 @@ class Server:
         seed: str = "0",
         chaos: float = 0.0,
         hangs: bool = False,
+        bears: int | None = None,
     ) -> None:
         self.latency_ms = latency_ms
         self.require_key = require_key
         self.seed = seed
         self.chaos, self.hangs = chaos, hangs
+        self.bears = bears
         self.truth = Truth()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -47,7 +49,10 @@ class Server:
         truth = self.truth
         truth.arrive(path, asyncio.get_running_loop().time())
         try:
-            reply = await self._serve(request, payload)
+            if self.bears is None or truth.in_flight <= self.bears:
+                reply = await self._serve(request, payload)
+            else:
+                reply = error(429, f"no more than {self.bears} calls at once")
             truth.per_status[reply.status] += 1
             reply.headers["x-request-id"] = f"req-{truth.calls}"
             return reply
