@@ -66,8 +66,7 @@ class Store:
         given = metadata or Metadata()
         endpoints = {name: self._scrubber.url(url) for name, url in given.endpoints.items()}
         self._metadata = replace(given, endpoints=endpoints)
-        if self._scrubber.holds_secret(self._metadata.payload()):
-            raise InternalError("a secret is in the cassette's metadata", folder=str(folder), fix="report this")
+        self._check_metadata()
         self._segment_bytes = segment_bytes
         self._durability: Durability = durability
         self._aliases = Aliases()
@@ -117,6 +116,7 @@ class Store:
         with self._changing:
             snapshot = with_prices(self._metadata.prices, prices)
             self._metadata = replace(self._metadata, prices=snapshot)
+            self._check_metadata()
             if self._writer is not None:
                 self._writer.change_metadata(self._metadata)
 
@@ -304,6 +304,10 @@ class Store:
         if self.record_mode == "all" and self._writer is not None and self._joining is None:
             with self._changing:
                 self._writer.mark_complete(self.generation)
+
+    def _check_metadata(self) -> None:
+        if self._scrubber.holds_secret(self._metadata.payload()):
+            raise InternalError("a secret is in the cassette's metadata", folder=str(self.folder), fix="report this")
 
     @property
     def _contents(self) -> Contents:

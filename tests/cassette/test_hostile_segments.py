@@ -105,6 +105,7 @@ def test_metadata_of_another_type_is_refused(member: str, tmp_path: Path) -> Non
         {"a": 1},
         {"a": {"usd_per_million_in": "nan"}},
         {"a": {"b": []}},
+        {"a": {"source": 5}},
         2**70,
     ]
     for value in values:
