@@ -57,6 +57,12 @@ def overview_of(name: str, found: Statistics) -> Iterator[Part]:
     rows.append(("failed", counted(sum(found.failures.values()) - found.duplicates, "attempt")))
     if found.duplicates:
         rows.append(("duplicates", f"{counted(found.duplicates, 'second answer')}, kept for the cost"))
+    used = found.unserved
+    if used.interactions:
+        attempts = f"{used.interactions:,} of these"
+        rows.append(
+            ("paid besides", f"{attempts}: {used.tokens_in:,} in, {used.tokens_out:,} out, {_cost_words(used)}")
+        )
     yield Heading(f"cassette {name}")
     yield from (Field(label, text) for label, text in rows)
 

@@ -73,6 +73,7 @@ def _as_json(folder: Path, found: Statistics) -> dict[str, Any]:
         "complete_generations": list(found.complete_generations),
         "failures": found.failures,
         "duplicates": found.duplicates,
+        "unserved": _used(found.unserved),
     }
 
 

@@ -68,7 +68,8 @@ class Statistics:
     """Counts of the lines on disk. `answering` is how many keys have an answer; the other lines were outdone.
 
     `first` and `last` are when the earliest and the latest answer was recorded (ISO 8601), "" without any.
-    `failures` counts attempts by class, `duplicates` among them are second answers that were paid for.
+    `failures` counts attempts by class, `duplicates` among them are second answers. `unserved` is what all those used
+    that say so: they were paid for as well.
     """
 
     bytes: int = 0
@@ -84,6 +85,7 @@ class Statistics:
     models: dict[ModelName, Used] = field(default_factory=dict)
     variants: dict[str, Used] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
+    unserved: Used = field(default_factory=Used)
 
     @property
     def total(self) -> Used:
@@ -114,6 +116,10 @@ def statistics_of(folder: Path, read_spent: ReadSpent) -> Statistics:
     for line in lines_of(folder, FAILURES):
         kind = str(line.head().get("kind"))
         _count(found.failures, kind, OTHERS)
+        whole = decoded(folder, line)
+        spent = None if whole.reply is None else read_spent(whole.reply, _prices_of(line, whole))
+        if spent is not None:
+            found.unserved.add(spent)
     for line in lines_of(folder, SEGMENT):
         _add(found, line, decoded(folder, line), read_spent)
     return found
@@ -131,10 +137,19 @@ def _add(found: Statistics, line: RecordedLine, whole: Decoded, read_spent: Read
     endpoint = f"{name} {base_url}" if name else base_url
     _count(found.endpoints, endpoint, OTHERS)
     asked = model_of(request.body) or "-"
-    spent = read_spent(reply, line.metadata.prices.get(f"{name}/{asked}"))
+    spent = read_spent(reply, _prices_of(line, whole))
     model = ModelName(name or base_url, asked, model_of(reply.body) or "-")
     _used(found.models, model, ModelName(OTHERS, OTHERS, OTHERS)).add(spent)
     _used(found.variants, title_of(whole.case), OTHERS).add(spent)
+
+
+def _prices_of(line: RecordedLine, whole: Decoded) -> Mapping[str, Any] | None:
+    """Return the prices recorded with a line, of its model by its own name or by its alias."""
+    endpoint, _ = endpoint_of(whole.call.request.url, line.metadata)
+    asked, prices = model_of(whole.call.request.body), line.metadata.prices
+    aliases = (text for text, name in line.metadata.models.items() if name == asked)
+    names = [f"{endpoint}/{asked}", *(text for text in aliases if text.startswith(f"{endpoint}/"))]
+    return next((prices[name] for name in names if name in prices), None)
 
 
 K = TypeVar("K")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def test_everything_is_counted_once(tmp_path: Path) -> None:
         found.complete_generations,
     )
     assert {"duplicate": 1, "rate_limited": 1} == found.failures
+    assert (1, 100, 0.5) == (found.unserved.interactions, found.unserved.tokens_in, found.unserved.cost_usd)
     assert {"a[x]": 2, "a[y]": 1, "(no case)": 1, "b": 2} == {
         title: used.interactions for title, used in found.variants.items()
     }
@@ -47,6 +49,17 @@ def test_everything_is_counted_once(tmp_path: Path) -> None:
     )
     assert ("2026-01-02T03:04:05.000006Z", "2027-01-01T00:00:00Z") == (found.first, found.last)
     assert sum(path.stat().st_size for path in tmp_path.glob("*.yaml")) == found.bytes
+
+
+def test_a_model_has_the_price_of_its_alias(tmp_path: Path) -> None:
+    """Prices are recorded by the name that the project gives a model, requests by the service's."""
+    metadata = replace(METADATA, prices={"service/mine": {"x": "1"}}, models={"service/mine": "m"})
+    with Store(tmp_path, record_mode="new_episodes", metadata=metadata) as store:
+        store.record(call_of(store, body_of("1")), reply_of(), case="a::1")
+
+    found = statistics_of(tmp_path, lambda reply, prices: Spent(1, 1, None if prices is None else 3.0))
+
+    assert 3.0 == found.total.cost_usd
 
 
 def test_names_without_end_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
