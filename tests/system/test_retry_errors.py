@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from llmbatch.errors import UsageError
+from llmbatch.invocation.mode import choose_mode
+from llmbatch.invocation.options import settings_of
 from tests.support.fault_server import FaultServer
 from tests.support.project import Project
 from tests.support.waiting import until
@@ -46,27 +49,25 @@ def test_refusals_are_asked_again_and_answers_are_not(study: Project, server: Fa
 
 def test_killed_half_way_what_was_answered_is_not_asked_again(study: Project, server: FaultServer) -> None:
     """Each answer counts from the moment it is recorded."""
-    study.write_samples(messages(*(f"[[400 x1]] {number} [[delay=0.05]]" for number in range(40))))
+    # the first is fine: a service that refuses all of its first calls would end the run
+    study.write_samples(messages("fine", *(f"[[400 x1]] {number} [[delay=0.05]]" for number in range(40))))
     study.exp()
+    assert ["ok", *["bad_request"] * 40] == statuses(study)
     with study.start("--retry-errors", "--concurrency", "4") as process:
-        until(lambda: server.truth()["calls"] >= 40 + 15, process)
+        until(lambda: server.truth()["calls"] >= 41 + 15, process)
         process.kill()
         process.communicate(timeout=60)
 
     finished = study.exp("--retry-errors")
 
-    assert ["ok"] * 40 == statuses(study), finished.err
+    assert ["ok"] * 41 == statuses(study), finished.err
     billed = server.truth()["per_key"].values()
-    assert 40 == len(billed)
+    assert 41 == len(billed)
     assert 4 >= sum(billed) - len(billed)  # what was on its way
 
 
-@pytest.mark.parametrize("mode", [["--offline"], ["--record-mode", "all"], ["--record-mode", "once"]])
-def test_a_mode_that_contradicts_it_is_named(study: Project, mode: list[str]) -> None:
+@pytest.mark.parametrize("mode", ["none", "all", "once"])
+def test_a_mode_that_contradicts_it_is_named(mode: str) -> None:
     """Before anything is opened."""
-    study.write_samples(messages("fine"))
-
-    finished = study.exp("--retry-errors", *mode)
-
-    assert 4 == finished.code
-    assert "--retry-errors asks again what is recorded, and the record mode is" in finished.err
+    with pytest.raises(UsageError, match=f"the record mode is {mode}"):
+        choose_mode(settings_of({"retry_errors": True, "record_mode": mode}), {})
