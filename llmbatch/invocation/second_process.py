@@ -20,6 +20,7 @@ from llmbatch.invocation.misses import Misses
 from llmbatch.invocation.options import settings_of
 from llmbatch.invocation.prepared import prepare
 from llmbatch.invocation.watched import watched_replay
+from llmbatch.plan import Case
 from llmbatch.report.display import open_progress
 from llmbatch.runner.counters import Counters
 
@@ -27,7 +28,7 @@ MOST_MISSES = 20
 
 
 async def look_again(order: dict[str, Any]) -> dict[str, Any]:
-    """Return `missed`, the calls that are recorded otherwise, and `failed`, the cases that came to no answer.
+    """Return `missed`, the calls and samples that are others now, and `failed`, the cases that came to no answer.
 
     The order has the experiment's `file`, the `variants` (task and id) and the ids of the `cases` to replay, and the
     run `options` that these depend on.
@@ -35,16 +36,25 @@ async def look_again(order: dict[str, Any]) -> dict[str, Any]:
     selectors = [Selector(task, variant) for task, variant in order["variants"]]
     options = settings_of({**order["options"], "record_mode": "none"})
     prepared = prepare(collect(Path(order["file"])), selectors, options, os.environ)
-    wanted, misses, counters = frozenset(order["cases"]), Misses(MOST_MISSES), Counters()
+    wanted, misses, counters = set(order["cases"]), Misses(MOST_MISSES), Counters()
+
+    def is_wanted(case: Case) -> bool:
+        found = case.id in wanted
+        wanted.discard(case.id)
+        return found
+
     watched = await watched_replay(
         prepared,
         misses,
         open_progress(counters, quiet=True),
         counters,
-        wanted=lambda case: case.id in wanted,
+        wanted=is_wanted,
         most=len(wanted),
     )
-    missed = []
+    missed: list[dict[str, str | None]] = [
+        {"case": case, "part": "its sample", "change": "there is no such sample now", "recorded": None, "asked": None}
+        for case in sorted(wanted)
+    ]
     for miss, nearest in zip(misses.held, nearest_of(prepared.cassette, misses.held), strict=True):
         if nearest is not None and nearest.relation is Relation.UNFINISHED:  # in mode `all`: it is recorded
             continue

@@ -91,6 +91,27 @@ async def test_a_clock_and_chance_are_told_by_the_second_process(
     assert missed["asked"].startswith("It is ")
 
 
+async def test_samples_that_change_by_themselves_are_told_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their cases are others in each run, and so are paid for by each."""
+    monkeypatch.delenv("CI", raising=False)
+    made = "lambda: [{'message': f'{time.time()} {number}'} for number in range(3)]"
+    text = unstable("1").replace('samples="data/commits.jsonl", truth="label", id="id"', f"samples={made}")
+    project.write_experiment(text)
+    file = project.root / "experiments" / "study.py"
+    order = {
+        "file": str(file),
+        "variants": [["classify", "model-a"]],
+        "cases": ["classify[model-a]::0123456789abcdef"],
+        "options": {"cassette": str(project.cassette)},
+    }
+
+    [missed] = (await look_again(order))["missed"]
+
+    assert ("classify[model-a]::0123456789abcdef", "its sample") == (missed["case"], missed["part"])
+
+
 def test_a_prompt_that_stays_is_let_through(project: Project, server: FaultServer) -> None:
     """The run asks all there is to ask, and says nothing of it; what a task prints does not disturb."""
     project.write_experiment(unstable("sorted(words)").replace("    words =", "    print('hello')\n    words ="))
@@ -103,14 +124,15 @@ def test_a_prompt_that_stays_is_let_through(project: Project, server: FaultServe
     assert [] == [event for event in log_of(project) if event["event"] in {"unstable", "note", "stopped"}]
 
 
-def test_who_means_it_goes_on(project: Project, server: FaultServer) -> None:
+async def test_who_means_it_goes_on(project: Project, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is looked at then."""
+    monkeypatch.delenv("CI", raising=False)
     project.write_experiment(unstable("time.time()"))
     project.write_samples(commits(120))
 
-    finished = project.exp("--allow-unstable")
+    run = await llmbatch.arun(project.root / "experiments" / "study.py", allow_unstable=True)
 
-    assert (0, 120) == (finished.code, server.truth()["calls"]), finished.err
+    assert (0, 120) == (run.exit_code, server.truth()["calls"]), run.message
 
 
 async def test_a_task_without_a_file_is_not_looked_at_and_that_is_said(
