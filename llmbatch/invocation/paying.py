@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from llmbatch.cassette.store import Store
 from llmbatch.config import ResolvedModel
@@ -28,7 +28,14 @@ def open_book(purse: Purse, store: Store, models: Iterable[ResolvedModel]) -> Pr
 
 
 def make_spending(
-    book: PriceBook, purse: Purse, store: Store, *, models: Iterable[ResolvedModel], stop: Stop, log: Log
+    book: PriceBook,
+    purse: Purse,
+    store: Store,
+    *,
+    models: Iterable[ResolvedModel],
+    stop: Stop,
+    log: Log,
+    note: Callable[[str], None],
 ) -> Spending:
     """Return what the attempts of a run are paid from. `models` are those of the plan."""
 
@@ -43,7 +50,7 @@ def make_spending(
             )
         stop.by_error(error)
 
-    return Spending(book, purse, planned=models, record_prices=store.use_prices, on_end=ended)
+    return Spending(book, purse, planned=models, record_prices=store.use_prices, on_end=ended, note=note)
 
 
 def tell_counters(bill: Bill, counters: Counters) -> None:

@@ -101,7 +101,7 @@ async def execute(
         spool = stack.enter_context(
             Spool(path, declared=_declared(plan), scrub=store.scrub_bytes if prepared.secrets else None)
         )
-        spending = make_spending(book, purse, store, models=asked.values(), stop=stop, log=run_log)
+        spending = make_spending(book, purse, store, models=asked.values(), stop=stop, log=run_log, note=note)
         live = LiveSide(
             prepared.config,
             prepared.concurrency,

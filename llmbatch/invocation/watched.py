@@ -94,7 +94,9 @@ async def watched_replay(
         models = Models(config, store.recorded_base_url, store.recorded_model_name, offline=offline)
         asked = models.of_plan(plan)
         stop = Stop()
-        spending = make_spending(PriceBook(), Purse(), store, models=asked.values(), stop=stop, log=NoLog())
+        spending = make_spending(
+            PriceBook(), Purse(), store, models=asked.values(), stop=stop, log=NoLog(), note=display.note
+        )
         live = LiveSide(
             config,
             prepared.concurrency,

@@ -40,9 +40,13 @@ class PriceBook:
 
     def check(self, models: Iterable[ResolvedModel]) -> None:
         """Raise ConfigError for the models whose calls would be paid for by a price that nobody knows."""
-        unknown = [model for model in models if model.can_call and not is_free(model) and self.prices(model) is None]
+        unknown = self.unpriced(models)
         if unknown:
             raise _no_price(unknown)
+
+    def unpriced(self, models: Iterable[ResolvedModel]) -> list[ResolvedModel]:
+        """Return those of the models whose calls cost what nobody knows."""
+        return [model for model in models if model.can_call and not is_free(model) and self.prices(model) is None]
 
     def _find(self, model: ResolvedModel) -> Prices | None:
         settings = model.settings

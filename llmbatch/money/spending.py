@@ -34,8 +34,8 @@ Snapshot = Mapping[str, Mapping[str, str] | None]
 class Spending:
     """Reserves for attempts and settles them, by the prices of their models; `bills` has those of each model.
 
-    `record_prices` hears of the prices of a model before anything of it is recorded; `on_end` of the error that ends
-    the run.
+    `record_prices` hears of the prices of a model before anything of it is recorded, `note` of models that have none;
+    `on_end` of the error that ends the run.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Spending:
         planned: Iterable[ResolvedModel] = (),
         record_prices: Callable[[Snapshot], None],
         on_end: Callable[[LlmbatchError], None],
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.book = book
         self.purse = purse
@@ -53,6 +54,7 @@ class Spending:
         self.bills: dict[str, Bill] = {}
         self._record_prices = record_prices
         self._on_end = on_end
+        self._note = note
         self.planned = tuple(planned)
         self._met: set[str] = set()
 
@@ -62,6 +64,12 @@ class Spending:
             new = [model] if self._met else [*self.planned, model]
             self._record_prices(self.book.snapshot(new))
             self._met.update(each.text for each in new)
+            unknown = [each.text for each in self.book.unpriced(new)]
+            if unknown:
+                self._note(
+                    f"no price of {', '.join(unknown)} is known, so its cost is not counted: usd_per_million_in and "
+                    "usd_per_million_out of the configuration set one"
+                )
 
     async def reserve(self, model: ResolvedModel, body: bytes) -> float | None:
         """Reserve the most that an attempt may cost, and return it; None where the run has ended over it.

@@ -36,6 +36,7 @@ class Ledger:
     def __init__(self, budget_usd: float | None = None, prices: Prices | None = PRICES) -> None:
         self.ended: list[LlmbatchError] = []
         self.snapshots: list[Snapshot] = []
+        self.notes: list[str] = []
         book = PriceBook(lambda url, name: prices if name.startswith("m") else None)
         self.spending = Spending(
             book,
@@ -43,6 +44,7 @@ class Ledger:
             planned=[model()],
             record_prices=self.snapshots.append,
             on_end=self.ended.append,
+            note=self.notes.append,
         )
 
 
@@ -98,12 +100,15 @@ async def test_the_prices_of_all_planned_models_are_told_before_the_first_call()
 
 
 async def test_a_model_without_a_price_is_counted_as_such_and_one_of_this_machine_is_free() -> None:
-    """Neither is 0 dollars."""
-    spending = Ledger().spending
+    """Neither is 0 dollars; the one is said."""
+    ledger = Ledger()
+    spending = ledger.spending
     for text in ("e/unknown", "own/x"):
         await spending.reserve(model(text), BODY)
         assert spending.settle(model(text), BODY, 0.0, received=ANSWER, kind=None) is None
 
+    (said,) = ledger.notes
+    assert "no price of e/unknown is known" in said
     assert (1, 0.0, 200) == (spending.bill.unpriced, spending.bill.usd, spending.bill.tokens_in)
 
 
