@@ -184,10 +184,23 @@ def test_a_proxy_that_wants_a_password(
         monkeypatch.setenv(f"{scheme}_proxy", f"http://me:hunter2@{proxy.address}")
         said = examined(capsys, f"{scheme}://models.invalid/v1")
 
-    assert f"ok {proxy.address}, by the environment" in said["proxy"]
+    assert f"ok http://{proxy.address} ({scheme}_proxy)" in said["proxy"]
     assert "FAILED the proxy asks for a user and a password (407)" in said["models"]
     assert "hunter2" not in said.text
     assert 6 == said.code
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1:8080", "socks5://127.0.0.1:1080", "http://x:port"])
+def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its scheme it is the commonest mistake; nothing is tried with it."""
+    monkeypatch.setenv("http_proxy", value)
+
+    said = examined(capsys, "http://models.invalid/v1")
+
+    assert "FAILED http_proxy names no proxy that can be used; fix: write http_proxy=http://host:port" in said["proxy"]
+    assert (4, "proxy") == (said.code, list(said)[-1])
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")

@@ -63,7 +63,7 @@ class Asking:
     async def _send(self, method: str, url: str, body: bytes | None) -> Reply:
         started = time.perf_counter_ns()
         headers = self._subject.model.wire_headers()
-        proxy = self._subject.proxy
+        proxy = self._subject.proxy.url if self._subject.proxy else None
         try:
             async with self._session.request(
                 method, url, data=body, headers=headers, proxy=proxy, allow_redirects=False
@@ -71,7 +71,7 @@ class Asking:
                 payload = await _read(response)
                 received = {name.lower(): tuple(response.headers.getall(name)) for name in response.headers}
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise _unanswered(error, url, proxy) from error
+            raise _unanswered(error, url) from error
         taken_us = (time.perf_counter_ns() - started) // 1000
         return Reply(response.status, response.reason or "", received, payload, taken_us=taken_us)
 
@@ -86,7 +86,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return body
 
 
-def _unanswered(error: BaseException, url: str, proxy: str | None) -> Unanswered:
+def _unanswered(error: BaseException, url: str) -> Unanswered:
     where = url.partition("://")[2].partition("/")[0]
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return proxy_refused(error.status, error.message)

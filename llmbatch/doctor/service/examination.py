@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -74,8 +75,16 @@ def _key(subject: Subject) -> Step:
 def _proxy(subject: Subject) -> Step:
     if subject.proxy is None:
         return Step("proxy", "ok", "none, by the environment")
-    host, port = subject.host
-    return Step("proxy", "ok", f"{host}:{port}, by the environment")
+    variable = subject.proxy.where
+    try:
+        parts = urlsplit(subject.proxy.url)
+        is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        fix = f"write {variable}=http://host:port, or name the service's host in NO_PROXY"
+        return failed("proxy", f"{variable} names no proxy that can be used", fix, exit_code=ExitCode.USAGE)
+    return Step("proxy", "ok", subject.proxy.shown)
 
 
 async def _models(subject: Subject, asking: Asking) -> tuple[Step, Reply | None, list[str]]:

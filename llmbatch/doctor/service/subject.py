@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from llmbatch.cassette.scrub import Scrubber
-from llmbatch.client.proxy import proxy_of
+from llmbatch.client.proxy import Proxy, find_proxy
 from llmbatch.config import KNOWN_ENDPOINTS, Config, Endpoint, ModelSettings, ResolvedModel, checked_url, load_config
 from llmbatch.errors import ConfigError
 
@@ -26,7 +26,7 @@ class Subject:
 
     model: ResolvedModel
     origin: str
-    proxy: str | None
+    proxy: Proxy | None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -36,7 +36,7 @@ class Subject:
     @property
     def host(self) -> tuple[str, int]:
         """The host and port that are connected to first: the proxy's where there is one."""
-        parts = urlsplit(self.proxy or self.endpoint.base_url)
+        parts = urlsplit(self.proxy.url if self.proxy else self.endpoint.base_url)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
     def shown(self, text: str) -> str:
@@ -66,7 +66,7 @@ def subject_of(named: str, environ: Mapping[str, str], folder: Path) -> Subject:
         ModelSettings(model) if model else next(iter(endpoint.models.values()), ModelSettings(""))
     )
     resolved = ResolvedModel(named, endpoint, settings.name, settings, config.keys.get(endpoint.name))
-    return Subject(resolved, origin, proxy_of(endpoint.base_url))
+    return Subject(resolved, origin, find_proxy(endpoint.base_url))
 
 
 def with_model(subject: Subject, name: str) -> Subject:
