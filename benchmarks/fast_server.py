@@ -42,7 +42,7 @@ _COMPLETION = {
     "system_fingerprint": "fp_0123456789",
 }
 _BODY = orjson.dumps(_COMPLETION)
-_REPLY = (
+REPLY = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req-0123456789\r\n"
     b"Openai-Processing-Ms: 412\r\n"
     # as services state them, and never the bottleneck
@@ -72,7 +72,7 @@ class _Connection(asyncio.Protocol):
             if len(received) < end + 4 + length:
                 return
             del received[: end + 4 + length]
-            self._transport.write(_REPLY)
+            self._transport.write(REPLY)
 
 
 async def _serve() -> None:
