@@ -41,14 +41,14 @@ _COMPLETION = {
     "service_tier": "default",
     "system_fingerprint": "fp_0123456789",
 }
-_BODY = orjson.dumps(_COMPLETION)
-REPLY = (
+BODY = orjson.dumps(_COMPLETION)
+_REPLY = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req-0123456789\r\n"
     b"Openai-Processing-Ms: 412\r\n"
     # as services state them, and never the bottleneck
     b"X-Ratelimit-Limit-Requests: 30000000\r\nX-Ratelimit-Remaining-Requests: 29999999\r\n"
     b"X-Ratelimit-Reset-Requests: 2ms\r\n"
-    b"Content-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+    b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 )
 
 
@@ -72,7 +72,7 @@ class _Connection(asyncio.Protocol):
             if len(received) < end + 4 + length:
                 return
             del received[: end + 4 + length]
-            self._transport.write(REPLY)
+            self._transport.write(_REPLY)
 
 
 async def _serve() -> None:

@@ -19,6 +19,7 @@ from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.hedger import Hedger
 from llmbatch.engine.live import LiveEngine, refuse
 from llmbatch.engine.sending import Sender
+from llmbatch.engine.stalls import Waiting
 from llmbatch.engine.teller import Teller
 from llmbatch.invocation.paying import tell_counters
 from llmbatch.money.spending import Spending
@@ -51,7 +52,6 @@ class Live:
         tpm: int | None = None,
         note: Callable[[str], None],
         log: Log,
-        hedge: bool = False,
     ) -> None:
         self._config = config
         self._spending = spending
@@ -69,8 +69,9 @@ class Live:
         self._teller = Teller(log, spending.bills)
         sender = Sender(store, self._transport)
         attempts = Attempts(store, sender, spending, self._pacing, halt, self._health, self._teller)
-        hedger = Hedger(self._free_slots, halt.sleep, self._count_hedge) if hedge else None
-        self.engine = LiveEngine(attempts, self._retry, self._health, hedger, log)
+        self._hedger = Hedger(self._free_slots, halt.sleep, self._count_hedge)
+        self.engine = LiveEngine(attempts, self._retry, self._health, self._hedger, log)
+        self.answers = 0
 
     def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
         """Return a ready SDK client for the model's endpoint; it shares the pace and the retries."""
@@ -98,6 +99,27 @@ class Live:
             self._note(said)
         self._teller.tell_totals()
 
+    def late_after_seconds(self) -> float | None:
+        """Return how long a call may take before it is late, of the slowest model; None where that is not known."""
+        return max(self._hedger.hedging.late_after().values(), default=None)
+
+    def waiting(self, now: float) -> list[Waiting]:
+        """Return what the orders of `ask` that are on their way wait for."""
+        flights = list(self.engine.flights.under_way.values())
+        return [Waiting(flight.case, self._waits_for(flight), now - flight.stage_since) for flight in flights]
+
+    def _waits_for(self, flight: Flight) -> str:
+        match flight.stage:
+            case "service":
+                return "service"
+            case "back-off":
+                return "its next try"
+            case "slot":
+                model = flight.order.model
+                return "a slot" if self._pacing.is_full(model.endpoint, model.name) else "the pace"
+            case "turn":
+                return "a service that is being tried, or the budget"
+
     def _free_slots(self, flight: Flight) -> int:
         model = flight.order.model
         return self._pacing.free(model.endpoint, model.name)
@@ -106,6 +128,7 @@ class Live:
         self._counters.hedged += 1
 
     def _goes_on(self, attempted: Attempted[Any]) -> None:
+        self.answers += attempted.verdict.final
         self._counters.waiting = ""
         tell_counters(self._spending.bill, self._counters)
 

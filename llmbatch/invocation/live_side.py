@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmbatch.cassette.store import Store
 from llmbatch.config import Config, ResolvedModel
 from llmbatch.engine.protocol import Order, Outcome
+from llmbatch.engine.stalls import Waiting
 from llmbatch.money.spending import Spending
 from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
@@ -45,8 +46,8 @@ class LiveSide:
             "tpm": tpm,
             "note": note,
             "log": log,
-            "hedge": hedge,
         }
+        self._hedge = hedge
         self._live: Live | None = None
         self._is_last = False
 
@@ -60,9 +61,22 @@ class LiveSide:
 
     def nothing_left_to_start(self) -> None:
         """Hear that no further case will be started."""
-        self._is_last = True
-        if self._live is not None:
+        self._is_last = self._hedge
+        if self._is_last and self._live is not None:
             self._live.engine.nothing_left_to_start()
+
+    @property
+    def answers(self) -> int:
+        """How many calls were answered."""
+        return 0 if self._live is None else self._live.answers
+
+    def late_after_seconds(self) -> float | None:
+        """Return how long a call may take before it is late, of the slowest model; None where that is not known."""
+        return None if self._live is None else self._live.late_after_seconds()
+
+    def waiting(self, now: float) -> list[Waiting]:
+        """Return what the cases whose calls are on their way wait for."""
+        return [] if self._live is None else self._live.waiting(now)
 
     async def close(self) -> None:
         """End what is still on its way and close all connections."""

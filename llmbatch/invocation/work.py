@@ -18,6 +18,7 @@ from llmbatch.invocation.interrupt import DRAIN_SECONDS, interruptible
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
 from llmbatch.invocation.second_look import SecondLook
+from llmbatch.invocation.stalling import StallWatch
 from llmbatch.plan import Case, Plan, PlannedTask
 from llmbatch.prompt import Prompts
 from llmbatch.runlog import Log, write_exception
@@ -96,11 +97,13 @@ class Work:
 
     async def _run_cases(self, runner: CaseRunner) -> None:
         counters, store, second_look = self.counters, self.store, self.second_look
+        running: dict[int, Case] = {}
 
         async def work(case: Case) -> None:
             if second_look is not None and second_look.is_holding:
                 await second_look.wait()
             counters.in_flight += 1
+            running[case.index] = case
             try:
                 done = await runner.run(case)
                 if store.can_record and store.disk_error is not None:
@@ -113,6 +116,7 @@ class Work:
                 raise
             finally:
                 counters.in_flight -= 1
+                del running[case.index]
 
         stop = self.stop
         cases = run_window(
@@ -123,6 +127,8 @@ class Work:
             on_last=self.live.nothing_left_to_start,
         )
         window = asyncio.ensure_future(cases)
+        stalls = StallWatch(running, self.live, counters, note=self.note, log=self.run_log, sleep=stop.sleep)
+        watching = asyncio.ensure_future(stalls.watch())
 
         def end_now() -> None:
             window.cancel()
@@ -134,6 +140,8 @@ class Work:
             self._end(error)
         except asyncio.CancelledError:
             self.cancelled = self.cancelled or not self.stop.requested
+        finally:
+            watching.cancel()
         if self._given_up:
             named = ", ".join(sorted(self._given_up)[:MOST_NAMED])
             more = f", and {len(self._given_up) - MOST_NAMED:,} more" if len(self._given_up) > MOST_NAMED else ""

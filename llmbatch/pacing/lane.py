@@ -69,6 +69,11 @@ class Lane:
         """How many more could be in flight now; 0 where somebody waits."""
         return 0 if self._queue else max(0, min(gate.free for gate in self._gates))
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a slot is what is missing."""
+        return min(gate.free for gate in self._gates) < 1
+
     async def admit(self, body: bytes, *, again: bool = False) -> Slot:
         """Wait for the turn of one attempt with this body; one that is made `again` goes before those never made."""
         tokens = self._tokens_of(body) if self._starts.counts_tokens else 0.0

@@ -65,6 +65,11 @@ class Pacing:
         lane = self._lanes.get((endpoint.name, model))
         return 0 if lane is None else lane.free
 
+    def is_full(self, endpoint: Endpoint, model: str) -> bool:
+        """Whether a slot is what an attempt at a model would wait for, and no limit or pause."""
+        lane = self._lanes.get((endpoint.name, model))
+        return lane is not None and lane.is_full
+
     def end(self) -> None:
         """Let everybody through who waits, now and later: nothing is sent any more."""
         self._is_over = True
