@@ -34,7 +34,7 @@ TAILS: dict[str, Callable[[random.Random], float]] = {
 """Lognormal with sigma 1: one in fifty takes 8 times the median. Pareto with alpha 2.5: fewer, and some much longer."""
 _REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 """It states no limit: one of its own would pace the calls."""
-_SAMPLE = re.compile(rb"Commit (\d+) of the benchmark")
+_SAMPLE = re.compile(rb'(?:Commit |"content":")(\d+) ')
 
 
 def service_seconds(tail: str, seed: int, sample: int, attempt: int) -> float:

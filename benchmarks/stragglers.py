@@ -4,11 +4,15 @@
     python benchmarks/stragglers.py --calls 1000 --seeds 1     # a look
 
 The greedy in-order schedule starts the next call the moment a slot is free and costs nothing: its length is computed
-from the same drawn times, and is what a run without hedging cannot beat. Each run is `llmbatch exp` in a process of
-its own. Its time is taken by the server, from the first request to the last answer that a case was waiting for, so that
-start-up and the writing of tables are left out; the first calls, which go alone, are in it. Nothing is scaled: the
-median is 0.5 s. `extra` are the calls beyond one for each case, `won` those of them that answered first, `kept` the
-second answers and given-up calls that are on record.
+from the same drawn times, and is what nobody beats who sends each call once. `aiohttp` sends bodies and reads replies,
+no more: what a machine that does other things beside allows in the same minutes. `llmbatch` is `llmbatch exp` with
+`--no-hedge`, `hedging` without; all are processes of their own.
+
+The time is taken by the server, from the first request to the last answer that a case was waiting for: start-up and
+the writing of tables are left out, the first call, which goes alone, is in it. Nothing is scaled: the median is 0.5 s.
+`extra` are the calls beyond one for each case, `won` those of them that answered first, `kept` the second answers and
+given-up calls that are on record. The look at prompts that change by themselves is left out (`--allow-unstable`):
+it starts a second process, and at 500 paid cases a run waits for that.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -28,7 +33,11 @@ from benchmarks.support import write_samples
 from llmbatch.cassette.store import Store
 from tests.support.project import Project
 
-MODEL = "service/model-a"
+ALWAYS = ("--model", "service/model-a", "--quiet", "--allow-unstable")
+PEERS = Path(__file__).with_name("live_peers.py")
+
+
+WAYS = ("aiohttp", "llmbatch", "hedging")
 
 
 class Measured(NamedTuple):
@@ -37,8 +46,8 @@ class Measured(NamedTuple):
     seconds: float
     calls: int
     most_in_flight: int
-    won: int
-    duplicates: int
+    won: int = 0
+    kept: int = 0
 
 
 def greedy_seconds(times: list[float], slots: int) -> float:
@@ -49,21 +58,26 @@ def greedy_seconds(times: list[float], slots: int) -> float:
     return max(free_at)
 
 
-def measure(tail: str, seed: int, calls: int, concurrency: int, *, hedge: bool) -> Measured:
-    """Run once against a fresh server. Raises RuntimeError where not every case has its answer."""
+def measure(way: str, tail: str, seed: int, calls: int, concurrency: int) -> Measured:
+    """Run once against a fresh server. Raises RuntimeError where not every sample has its answer."""
     with HeavyTailedServer(tail, seed) as server, tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder), server.base_url)
         write_samples(project, calls)
-        options = [] if hedge else ["--no-hedge"]
-        finished = project.exp("--model", MODEL, "--concurrency", str(concurrency), "--quiet", *options)
+        if way == "aiohttp":
+            words = [str(PEERS), way, server.base_url, str(calls), str(concurrency)]
+            said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False).stderr  # noqa: S603
+        else:
+            options = ["--no-hedge"] if way == "llmbatch" else []
+            said = project.exp(*ALWAYS, "--concurrency", str(concurrency), *options).err
         truth = server.truth()
-        if finished.code != 0 or truth["samples"] != calls:
-            raise RuntimeError(finished.err[-2000:])
-        events = hedges_of(project)
+        seen = Measured(truth["seconds"], truth["calls"], truth["most_in_flight"])
+        if truth["samples"] != calls or seen.most_in_flight > concurrency:
+            raise RuntimeError(said[-2000:])
+        if way == "aiohttp":
+            return seen
         with Store(project.cassette) as store:
-            duplicates = sum(failure.kind == "duplicate" for failure in store.failures())
-    won = sum(event["won"] for event in events)
-    return Measured(truth["seconds"], truth["calls"], truth["most_in_flight"], won, duplicates)
+            kept = sum(failure.kind == "duplicate" for failure in store.failures())
+        return seen._replace(won=sum(event["won"] for event in hedges_of(project)), kept=kept)
 
 
 def hedges_of(project: Project) -> list[dict[str, Any]]:
@@ -74,19 +88,20 @@ def hedges_of(project: Project) -> list[dict[str, Any]]:
 
 def print_table(options: argparse.Namespace) -> None:
     """Print a line a tail, a seed and a way to run."""
-    print(f"{options.calls:,} calls, median 0.5 s, concurrency {options.concurrency}")
-    print("tail       seed  greedy s hedge       s  speed        extra  won  kept")
+    calls, slots = options.calls, options.concurrency
+    print(f"{calls:,} calls, median 0.5 s, concurrency {slots}")
+    print("tail       seed  greedy s  way             s  to greedy        extra   won  kept")
     for tail in options.tails.split(","):
         for seed in range(1, options.seeds + 1):
-            times = [service_seconds(tail, seed, sample, 0) for sample in range(options.calls)]
-            best = greedy_seconds(times, options.concurrency)
-            for hedge in (False, True):
-                run = measure(tail, seed, options.calls, options.concurrency, hedge=hedge)
-                assert run.most_in_flight <= options.concurrency
-                extra = run.calls - options.calls
-                measured = f"{run.seconds:>7.2f} {best / run.seconds:>6.3f} {extra:>5} ({extra / options.calls:>4.1%})"
-                way = f"{tail:<10} {seed:>4} {best:>9.2f} {'yes' if hedge else 'no':>5}"
-                print(f"{way} {measured} {run.won:>4} {run.duplicates:>5}", flush=True)
+            best = greedy_seconds([service_seconds(tail, seed, sample, 0) for sample in range(calls)], slots)
+            for way in WAYS:
+                run = measure(way, tail, seed, calls, slots)
+                extra = run.calls - calls
+                print(
+                    f"{tail:<10} {seed:>4} {best:>9.2f}  {way:<9} {run.seconds:>7.2f} {best / run.seconds:>10.3f} "
+                    f"{extra:>5} ({extra / calls:>4.1%}) {run.won:>5} {run.kept:>5}",
+                    flush=True,
+                )
 
 
 def main() -> None:

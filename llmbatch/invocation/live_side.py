@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llmbatch.cassette.store import Store
@@ -88,6 +90,9 @@ class LiveSide:
             from llmbatch.invocation.live import Live  # noqa: PLC0415 - imports aiohttp, so the recorder is entered now
 
             self._live = Live(*self._arguments, **self._options)
+            # what the first batch of rows needs takes a third of a second to load: while the first call is on its way,
+            # and not when all slots are busy and the loop must not stand still
+            threading.Thread(target=import_module, args=("polars",), name="llmbatch-import", daemon=True).start()
             if self._is_last:  # a short run: every case was started before the first had a miss
                 self._live.engine.nothing_left_to_start()
         return self._live
