@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -119,7 +120,7 @@ def cost(rpm: int | None, tpm: int | None, calls: int) -> float:
         endpoint = Endpoint("service", "http://127.0.0.1:9/v1", rpm=rpm, tpm=tpm)
         bare = await microseconds_a_call(None, endpoint, calls)
         with tempfile.TemporaryDirectory() as folder:
-            pacing = Pacing(64, Surroundings(SharedLedger(Path(folder), note=print)))
+            pacing = Pacing(64, Surroundings(SharedLedger(partial(Path, folder), note=print)))
             await microseconds_a_call(pacing, endpoint, 100)
             spent = await microseconds_a_call(pacing, endpoint, calls)
             await pacing.close()

@@ -24,7 +24,7 @@ from llmbatch.engine.teller import Teller
 from llmbatch.invocation.paying import tell_counters
 from llmbatch.money.spending import Spending
 from llmbatch.money.tab import Tab
-from llmbatch.pacing import Pacing, Rates, SharedLedger, Surroundings, shared_folder
+from llmbatch.pacing import Pacing, Rates, SharedLedger, Surroundings
 from llmbatch.policy import Verdict
 from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
@@ -64,7 +64,7 @@ class Live:
         self._retry = RetrySettings(
             max_retries=config.max_retries, sleep=halt.sleep, on_wait=self._waits, on_attempt=self._goes_on
         )
-        around = Surroundings(SharedLedger(shared_folder(), note=note), log, note)
+        around = Surroundings(SharedLedger(note=note), log, note)
         self._pacing = Pacing(concurrency, around, keys=config.keys, flags=Rates(rpm, tpm), until_end=halt.sleep)
         self._teller = Teller(log, spending.bills)
         sender = Sender(store, self._transport)

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from llmbatch.pacing.booking import Rates
-from llmbatch.pacing.ledger import SharedLedger, shared_folder
+from llmbatch.pacing.ledger import SharedLedger
 from llmbatch.pacing.pacing import Pacing
 from llmbatch.pacing.slot import Slot
 from llmbatch.pacing.surroundings import Surroundings
 
-__all__ = ["Pacing", "Rates", "SharedLedger", "Slot", "Surroundings", "shared_folder"]
+__all__ = ["Pacing", "Rates", "SharedLedger", "Slot", "Surroundings"]

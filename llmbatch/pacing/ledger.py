@@ -60,7 +60,7 @@ class OwnLedger:
 
 
 def shared_folder() -> Path:
-    """Return the folder for what the runs of one user on one machine share; it may be gone after a restart."""
+    """Return the folder for what the runs of one user on one machine share; gone after a restart. Raises OSError."""
     user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
     return Path(tempfile.gettempdir()) / f"llmbatch{user}"
 
@@ -71,8 +71,9 @@ class SharedLedger:
     `now` must be of the machine's monotonic clock.
     """
 
-    def __init__(self, folder: Path, *, note: Callable[[str], None]) -> None:
-        self._folder = folder
+    def __init__(self, find_folder: Callable[[], Path] = shared_folder, *, note: Callable[[str], None]) -> None:
+        self._find_folder = find_folder
+        self._place = "the temporary folder"
         self._note = note
         self._own = OwnLedger()
         self._lines: SharedLines | None = None
@@ -87,7 +88,9 @@ class SharedLedger:
             if self._lines is None:
                 from llmbatch.pacing.shared_lines import SharedLines  # noqa: PLC0415 - SQLite, for who has a limit
 
-                self._lines = SharedLines(self._folder)
+                folder = self._find_folder()
+                self._place = str(folder)
+                self._lines = SharedLines(folder)
             with self._lines.locked(limits, now) as is_locked:
                 if is_locked:
                     self._busy_since = None
@@ -110,7 +113,7 @@ class SharedLedger:
         self._is_usable = False
         self.close()
         self._note(
-            f"limits are not shared with other runs on this machine: {self._folder} cannot be used ({why}). "
+            f"limits are not shared with other runs on this machine: {self._place} cannot be used ({why}). "
             "If others use the same key now, give each a part of the limit with --rpm and --tpm"
         )
         return self._own.book(limits, tokens, now)

@@ -29,6 +29,8 @@ def test_options_are_checked_and_made_uniform() -> None:
         ({"limits": 3}, "write `limit`"),
         ({"limit": 0}, "whole number"),
         ({"concurrency": True}, "whole number"),
+        ({"rpm": 0}, "give rpm a whole number of 1 or more"),
+        ({"tpm": -1}, "give tpm a whole number of 1 or more"),
         ({"record_mode": "newepisodes"}, "'new_episodes'"),
         ({"durability": "powr"}, "'power'"),
         ({"formats": ["parket"]}, "'parquet'"),

@@ -24,7 +24,7 @@ class Run:
 
     def __init__(self, folder: Path, name: bytes = NAME, rpm: float | None = 6000, tpm: float | None = None) -> None:
         self.notes: list[str] = []
-        self.ledger = SharedLedger(folder, note=self.notes.append)
+        self.ledger = SharedLedger(lambda: folder, note=self.notes.append)
         self.limit = Limit(name, Rates(rpm, tpm))
 
     def book(self, number: int, now: float, tokens: float = 0.0) -> list[float] | None:
@@ -157,6 +157,20 @@ def test_where_nothing_can_be_shared_the_run_keeps_to_the_limit_by_itself(tmp_pa
     assert 1 == len(run.notes)
     assert str(folder) in run.notes[0]
     assert "--rpm" in run.notes[0]
+
+
+def test_a_machine_without_a_temporary_folder_is_no_reason_to_stop() -> None:
+    """There is nothing to share by, and nothing else is wrong."""
+
+    def find() -> Path:
+        raise FileNotFoundError("no usable temporary directory")
+
+    notes: list[str] = []
+    booking = SharedLedger(find, note=notes.append).book([Limit(NAME, Rates(6000))], [0.0], 100.0)
+
+    assert booking is not None
+    assert 1 == len(booking.starts)
+    assert "the temporary folder cannot be used (no usable temporary directory)" in notes[0]
 
 
 def test_the_file_is_the_users_alone_and_in_the_temporary_folder(

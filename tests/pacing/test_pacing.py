@@ -134,7 +134,7 @@ async def test_runs_with_one_key_share_and_the_file_has_no_key(tmp_path: Path) -
     entered = []
     pacings = []
     for key in (KEY, KEY, "another"):
-        ledger = SharedLedger(tmp_path, note=print)
+        ledger = SharedLedger(lambda: tmp_path, note=print)
         surroundings = Surroundings(ledger, Heard(), print, time.clock, time.call_later, random=lambda: 0.5)
         pacing = Pacing(4, surroundings, keys={"service": Secret(key)})
         entered.append(asyncio.create_task(pacing.admit(endpoint, "model-x", b"")))
@@ -152,7 +152,7 @@ async def test_runs_with_one_key_share_and_the_file_has_no_key(tmp_path: Path) -
 async def test_where_there_is_no_limit_no_file_is_made(tmp_path: Path) -> None:
     """There would be nothing to share."""
     folder = tmp_path / "shared"
-    pacing = Pacing(4, Surroundings(SharedLedger(folder, note=print)))
+    pacing = Pacing(4, Surroundings(SharedLedger(lambda: folder, note=print)))
     (await pacing.admit(Endpoint("service", "http://127.0.0.1:9/v1"), "m", b"")).release()
     await pacing.close()
 
