@@ -134,5 +134,5 @@ class Live:
 
     def _waits(self, verdict: Verdict, seconds: float) -> None:
         self._counters.waiting = f"waiting {seconds:.0f} s: {verdict.kind}"
-        if seconds >= LONG_WAIT_SECONDS:
+        if seconds >= LONG_WAIT_SECONDS and verdict.retry != "global":  # a pause of all is told once, by the pacing
             self._note(f"waiting {seconds:.0f} s before the next try: {verdict.message}")

@@ -23,7 +23,6 @@ class Hold:
 
     def begin(self, seconds: float, now: float) -> bool:
         """Hold everybody for that long; return whether that is news. A longer hold is not made shorter."""
-        seconds = min(seconds, LONGEST_HOLD_SECONDS)
         if seconds <= 0 or now + seconds <= self.until:
             return False
         is_news = now >= self.until

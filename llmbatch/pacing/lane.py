@@ -13,7 +13,7 @@ from llmbatch.call.values import Reply
 from llmbatch.pacing.concurrency import Change, Concurrency
 from llmbatch.pacing.gate import Gate
 from llmbatch.pacing.headers import empty_for_seconds, limits_of, states_limits
-from llmbatch.pacing.hold import Hold
+from llmbatch.pacing.hold import LONGEST_HOLD_SECONDS, Hold
 from llmbatch.pacing.ledger import Limit
 from llmbatch.pacing.slot import Slot
 from llmbatch.pacing.starts import Starts
@@ -24,6 +24,8 @@ from llmbatch.policy import Verdict
 NAP_SECONDS = 0.01
 """The least time between two looks at the queue: starts that are due within it are made together, which is less than
 a booked start may be late, and spares a busy run a timer for each."""
+LONG_PAUSE_SECONDS = 10.0
+"""A pause from here on is worth a line: the run has not hung."""
 
 
 class _Waiter(NamedTuple):
@@ -199,10 +201,13 @@ class Lane:
             self._own_gate.resize(change.limit)
             self._own_gate.call_waiting()
 
-    def _pause(self, seconds: float, why: str) -> None:
+    def _pause(self, asked_seconds: float, why: str) -> None:
+        seconds = min(asked_seconds, LONGEST_HOLD_SECONDS)
         if self._hold.begin(seconds, self._clock()):
             self.pauses += 1
             self._tell(Change(self.concurrency.limit, 0, f"{why} ({seconds:.3g} s)"))
+            if LONG_PAUSE_SECONDS <= asked_seconds <= LONGEST_HOLD_SECONDS:  # a longer one stops the run, which is told
+                self._around.note(f"nothing is sent to {self.endpoint}/{self.model} for {seconds:.0f} s: {why}")
 
     def _learn(self, slot: Slot, reply: Reply) -> None:
         starts, headers = self._starts, reply.headers

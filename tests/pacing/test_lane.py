@@ -121,6 +121,18 @@ async def test_a_pause_is_capped() -> None:
     await scene.time.advance(1.1)
 
     assert (1, 2) == (before, len(scene.entered))
+    assert [] == scene.heard.notes  # such a wait stops the run, and that is said
+
+
+async def test_a_long_pause_is_said_once_for_all_who_wait() -> None:
+    """The run has not hung."""
+    scene = Scene(slots=8)
+    await scene.ask(20, stay=True)
+    for _ in range(8):
+        scene.answer(LIMITED, 30.0)
+
+    assert ["nothing is sent to service/m for 30 s: the service asks for a pause: rate_limited"] == scene.heard.notes
+    scene.cancel()
 
 
 @pytest.mark.parametrize("verdict", [BROKEN, LATE, OVERLOADED], ids=["5xx", "time-out", "overloaded"])
