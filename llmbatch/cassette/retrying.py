@@ -46,7 +46,7 @@ class RetryingStore(Store):
     def find(self, key: bytes) -> Reply | None:
         """Return the answer that wins for a key; None where there is none, or a refusal that is to be asked again."""
         reply = super().find(key)
-        if reply is None or is_answer(reply) or key in self._settled or not self.can_record or _is_foreign():
+        if reply is None or key in self._settled or not self.can_record or not is_asked_again(reply):
             return reply
         return None
 
@@ -73,9 +73,9 @@ class RetryingStore(Store):
         super()._append(kind, call, line)
 
 
-def is_answer(reply: Reply) -> bool:
-    """Whether a recorded reply is an answer, and not a refusal of the service (400, 413, 422, a moderated 403)."""
-    return reply.status < 300
+def is_asked_again(reply: Reply) -> bool:
+    """Whether a recorded reply is a refusal of the service (400, 413, 422, a moderated 403), and `ask` looks it up."""
+    return reply.status >= 300 and not _is_foreign()
 
 
 def _is_foreign() -> bool:

@@ -29,11 +29,10 @@ def check(settings: Settings, *, dry_run: bool, pilot: int | None) -> None:
             "--dry-run sends nothing, and --pilot asks some cases for real",
             fix="leave one of them out: --pilot ends with what the rest would cost",
         )
-    if (dry_run or pilot is not None) and (settings.record_mode == "all" or settings.retry_errors):
-        what = "--record-mode all" if settings.record_mode == "all" else "--retry-errors"
+    if (dry_run or pilot is not None) and settings.record_mode == "all":
         raise UsageError(
-            f"{what} asks again what has an answer, and --dry-run and --pilot count what has none",
-            fix=f"leave {what} out: the recorded answers tell what they cost (`llmbatch cassette stats`)",
+            "--record-mode all asks again what has an answer, and --dry-run and --pilot count what has none",
+            fix="leave it out: the recorded answers tell what they cost (`llmbatch cassette stats`)",
         )
 
 

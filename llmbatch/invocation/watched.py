@@ -15,9 +15,10 @@ from itertools import islice
 from typing import Protocol
 
 from llmbatch.asking.asker import Asker
-from llmbatch.call.failure import Failure
+from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Call, RecordedFailure, Reply
 from llmbatch.cassette.case import current_case
+from llmbatch.cassette.retrying import is_asked_again
 from llmbatch.cassette.store import Store
 from llmbatch.errors import InternalError
 from llmbatch.invocation.intercepting import intercepted
@@ -31,6 +32,7 @@ from llmbatch.invocation.work import TASK_THREADS
 from llmbatch.money.book import PriceBook
 from llmbatch.money.purse import Purse
 from llmbatch.plan import Case
+from llmbatch.policy import verdict_of_reply
 from llmbatch.prompt import Prompts
 from llmbatch.runlog import NoLog
 from llmbatch.runner.case import CaseRunner
@@ -91,6 +93,7 @@ async def watched_replay(
         store = make_store(prepared.cassette, mode, plan, config, prepared.secrets, kind=_WatchedStore)
         stack.enter_context(store)
         store.listener = listener
+        store.asks_again = prepared.settings.retry_errors
         models = Models(config, store.recorded_base_url, store.recorded_model_name, offline=offline)
         asked = models.of_plan(plan)
         stop = Stop()
@@ -138,14 +141,17 @@ async def watched_replay(
 
 
 class _WatchedStore(Store):
-    """A Store that says what it is asked for."""
+    """A Store that says what it is asked for. Where it `asks_again`, recorded refusals are misses."""
 
     listener: Listener | None = None
+    asks_again = False
     heard = 0
     _telling = threading.Lock()
 
     def find(self, key: bytes) -> Reply | None:
         reply = super().find(key)
+        if reply is not None and self.asks_again and is_asked_again(reply):
+            return None
         if reply is not None and self.listener is not None:
             with self._telling:
                 self.heard += 1
@@ -153,9 +159,17 @@ class _WatchedStore(Store):
         return reply
 
     def missed(self, call: Call) -> RecordedFailure | None:
-        failure = super().missed(call)
+        failure = super().missed(call) or self._refusal(call)
         if self.listener is not None:
             case = current_case.get()
             with self._telling:
                 self.listener.missed(call, None if case is None else case.case_id, failure)
         return failure
+
+    def _refusal(self, call: Call) -> RecordedFailure | None:
+        """Return what is asked again, and why: the refusal that is recorded."""
+        reply = super().find(call.key) if self.asks_again else None
+        if reply is None:
+            return None
+        verdict = verdict_of_reply(reply, url=call.request.url)
+        return RecordedFailure(call, str(verdict.kind or FailureKind.BAD_REQUEST), verdict.message, reply)

@@ -33,11 +33,13 @@ def test_refusals_are_asked_again_and_answers_are_not(study: Project, server: Fa
     study.exp()
     first, calls = statuses(study), server.truth()["calls"]
     plain = study.exp()
+    dry = study.exp("--retry-errors", "--dry-run")
     again = study.exp("--retry-errors")
     second, rows = statuses(study), study.rows_file().read_bytes()
     replay = study.exp("--offline")
 
     assert ["ok", "bad_request", "context_length", "refusal", "bad_request"] == first
+    assert "2 answered, 3 not" in dry.out
     assert ["ok", "ok", "context_length", "refusal", "bad_request"] == second
     assert (5, 1, 1) == (calls, plain.code, again.code)
     assert 5 + 3 == server.truth()["calls"]
