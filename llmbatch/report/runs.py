@@ -96,6 +96,8 @@ def _fields_of(run: PastRun) -> Iterator[Field]:
 
 
 _MOST_VARIANTS = 6
+MOST_CHARACTERS = 300
+"""Of a message; services may put whole pages into theirs."""
 
 
 def _variants(run: PastRun) -> list[str]:
@@ -133,7 +135,7 @@ def _groups(title: str, groups: Groups) -> Iterator[Part]:
         place = f" of {concerned}" if concerned else ""
         yield Field(kind, f"{group.count:,}{place}{seconds}{cost}")
         if group.example.strip(": "):
-            yield Field("", f"first: {group.example}")
+            yield Field("", f"first: {group.example[:MOST_CHARACTERS]}")
 
 
 def _listed(account: Account) -> Iterator[Part]:
@@ -148,6 +150,8 @@ def _listed(account: Account) -> Iterator[Part]:
 
 def words_of(event: Event) -> str:
     """Return what an event says beside its name, on one line; without tracebacks."""
+    if event["event"] == "limit":
+        return f"{service_of(event)} {event.get('was')} -> {event.get('limit')}, {text_of(event, 'why')}"
     said = [
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" if name not in _SPEAK else f"{value}"
         for name, value in event.items()

@@ -41,8 +41,8 @@ Groups = dict[tuple[str, str], Group]
 class Account:
     """Failures by class, attempts that were not a first success, waits, hedges; and what is listed as it happened.
 
-    `calls` are the totals that the run told at its end, `listed` the newest changes of limits, breakers and budget,
-    notes and errors, oldest first; `not_listed` counts those before them.
+    `calls` are the totals that the run told at its end, `listed` the newest changes of limits (those of one kind that
+    follow one another as one), breakers and budget, notes and errors, oldest first; `not_listed` counts those before.
     """
 
     failures: Groups = field(default_factory=dict)
@@ -72,10 +72,19 @@ class Account:
             if len(self.calls) < MOST_KINDS:
                 self.calls.append(event)
         elif name in _LISTED:
-            self.not_listed += len(self.listed) == MOST_LISTED
-            self.listed.append(event)
+            self._list(event)
+
+    def _list(self, event: Event) -> None:
+        before = self.listed[-1] if self.listed else {}
+        if event["event"] == "limit" and all(event.get(name) == before.get(name) for name in _OF_ONE_KIND):
+            # a limit that grows step by step: one change, from where it began
+            self.listed[-1] = {**before, "limit": event.get("limit")}
+            return
+        self.not_listed += len(self.listed) == MOST_LISTED
+        self.listed.append(event)
 
 
+_OF_ONE_KIND = ("event", "endpoint", "model", "why")
 _OF_CASES = frozenset({"warning", "task_error", "sample_error"})
 _LISTED = frozenset(
     {"limit", "learned", "breaker", "probe", "stall", "budget", "unstable", "note", "stopped", "table_error"}

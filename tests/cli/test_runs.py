@@ -112,6 +112,7 @@ def test_one_run_is_shown_with_what_was_paid_retried_waited_for_and_why(capsys: 
         "2026-11-27T10-00-00Z",
         START,
         {"event": "limit", **service, "limit": 32, "was": 64, "why": "429"},
+        *[{"event": "limit", **service, "limit": number + 1, "was": number, "why": "answers"} for number in (32, 33)],
         *[{"event": "attempt", **service, "kind": "rate_limited", "number": 1, "message": "HTTP 429"}] * 3,
         *[{"event": "wait", **service, "kind": "rate_limited", "seconds": 1.5}] * 2,
         {"event": "hedge", **service, "after_seconds": 9.0, "won": True},
@@ -131,7 +132,8 @@ def test_one_run_is_shown_with_what_was_paid_retried_waited_for_and_why(capsys: 
     assert "hedges: 1 sent, 1 answered first" in text
     assert "first: classify[a]::7: HTTP 500: ␛[2Jdown" in text
     assert "first: classify[a]::8: KeyError: 'x'" in text
-    assert "limit: endpoint service, model m, limit 32, was 64, 429" in text
+    assert "limit: service/m 64 -> 32, 429" in text
+    assert "limit: service/m 32 -> 34, answers" in text
     assert "\x1b" not in text
 
 
