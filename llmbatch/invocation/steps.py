@@ -72,16 +72,7 @@ async def execute(
     experiment, settings, plan = prepared.experiment, prepared.settings, prepared.plan
     total = plan.count()
     with ExitStack() as stack:
-        opened = make_store(
-            prepared.cassette,
-            prepared.mode,
-            plan,
-            prepared.config,
-            prepared.secrets,
-            kind=RetryingStore if settings.retry_errors else Store,
-            durability=settings.durability,
-        )
-        store = stack.enter_context(opened)
+        store = stack.enter_context(_store_of(prepared))
         stack.enter_context(_told_what_is_lost(store))
         if settings.expect_digest is not None:
             check_digest(prepared.cassette, settings.expect_digest)
@@ -135,6 +126,7 @@ async def execute(
         store.close()  # here, so that the log's last event tells of a disk that does not take the last answers
         if work.cancelled:
             raise asyncio.CancelledError
+    said = [message, run_log.problem, *(error.report() for error, _ in tables.broken)]
     return Run(
         exit_code=int(exit_code),
         path=path,
@@ -144,8 +136,21 @@ async def execute(
         cached=counters.cached,
         failed=counters.failed,
         bill=spending.bill,
-        message="\n".join(filter(None, [message, run_log.problem, *(error.report() for error, _ in tables.broken)]))
-        or None,
+        message="\n".join(filter(None, said)) or None,
+    )
+
+
+def _store_of(prepared: Prepared) -> Store:
+    """Return the run's cassette, not yet open."""
+    settings = prepared.settings
+    return make_store(
+        prepared.cassette,
+        prepared.mode,
+        prepared.plan,
+        prepared.config,
+        prepared.secrets,
+        kind=RetryingStore if settings.retry_errors else Store,
+        durability=settings.durability,
     )
 
 
