@@ -1,6 +1,6 @@
 """A chat completion server that is not the bottleneck: one answer for everybody, in a process of its own.
 
-    python benchmarks/fast_server.py        # prints its port
+    python benchmarks/fast_server.py [limits]       # prints its port; with `limits` its replies state rate limits
 
 It speaks as much HTTP/1.1 as clients that keep their connections and send a content length need, reads no body and
 answers each request at once with the same 1.6 KB. It ends with its standard input.
@@ -42,20 +42,21 @@ _COMPLETION = {
     "system_fingerprint": "fp_0123456789",
 }
 BODY = orjson.dumps(_COMPLETION)
-_REPLY = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req-0123456789\r\n"
-    b"Openai-Processing-Ms: 412\r\n"
-    # as services state them, and never the bottleneck
-    b"X-Ratelimit-Limit-Requests: 30000000\r\nX-Ratelimit-Remaining-Requests: 29999999\r\n"
-    b"X-Ratelimit-Reset-Requests: 2ms\r\n"
-    b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
-)
+_STATED = b"X-Ratelimit-Limit-Requests: 30000000\r\nX-Ratelimit-Remaining-Requests: 29999999\r\n"
+"""Limits as services state them, that are never the bottleneck."""
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req-0123456789\r\n"
+
+
+def _reply(*, states_limits: bool) -> bytes:
+    length = b"Openai-Processing-Ms: 412\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    return _HEAD + (_STATED if states_limits else b"") + length + BODY
 
 
 class _Connection(asyncio.Protocol):
     """One connection: a reply as soon as a whole request has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, reply: bytes) -> None:
+        self._reply = reply
         self._received = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,11 +73,12 @@ class _Connection(asyncio.Protocol):
             if len(received) < end + 4 + length:
                 return
             del received[: end + 4 + length]
-            self._transport.write(_REPLY)
+            self._transport.write(self._reply)
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", 0, backlog=1024)
+async def _serve(reply: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(reply), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -91,8 +93,11 @@ def _end_with_parent() -> None:
 class FastServer:
     """Starts the server and stops it; a context manager. `base_url` is for an endpoint."""
 
+    def __init__(self, *, states_limits: bool = False) -> None:
+        self._states_limits = states_limits
+
     def __enter__(self) -> FastServer:
-        command = [sys.executable, str(Path(__file__).resolve())]
+        command = [sys.executable, str(Path(__file__).resolve()), *(["limits"] if self._states_limits else [])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
         assert self._process.stdout is not None
         self.base_url = f"http://127.0.0.1:{int(self._process.stdout.readline())}/v1"
@@ -106,4 +111,4 @@ class FastServer:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(_serve())
+    asyncio.run(_serve(_reply(states_limits="limits" in sys.argv)))

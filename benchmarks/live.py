@@ -158,12 +158,13 @@ def main() -> None:
     parser.add_argument("--peers", default=",".join(NEEDS), help="names, separated by commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", type=int, default=0, metavar="CALLS", help="look at the memory over so many calls")
+    parser.add_argument("--stated-limits", action="store_true", help="let replies state limits, which are kept to")
     options = parser.parse_args()
     asked = options.peers.split(",")
     peers = [peer for peer in asked if importlib.util.find_spec(NEEDS[peer]) is not None]
     if missing := set(asked) - set(peers):
         print(f"not installed: {', '.join(sorted(missing))} (pip install -r benchmarks/peers.txt)")
-    with FastServer() as server:
+    with FastServer(states_limits=options.stated_limits) as server:
         if options.memory:
             print_memory(options.memory, server.base_url, options.concurrency[0])
         else:
