@@ -14,6 +14,7 @@ class Address:
     """All of a request but its body, as it is stored."""
 
     __slots__ = (
+        "_clean",
         "_content_type",
         "_digests",
         "_headers",
@@ -43,6 +44,7 @@ class Address:
         self.keys_canonical = self._is_json and not scrubber.replaces
         """Whether `digest_of`, the digest of a canonical body, is that of the request: no secret can be in a body."""
         self.digest_of = self._digests.of
+        self._clean: bytes | None = None  # the last body that was found to hold no secret: it is sent next, as a rule
 
     def digest(self, body: bytes | None, canonical: bytes | None = None) -> bytes:
         """Return the digest of a request, computed after scrubbing.
@@ -51,11 +53,13 @@ class Address:
         body that holds a secret.
         """
         stored = None if body is None else self._scrubber.body(body)
+        if stored is body:
+            self._clean = body
         if canonical is None or stored is not body or not self._is_json:
             canonical = canonical_body(stored, self._content_type)
         return self._digests.of(canonical)
 
     def request(self, body: bytes | None, digest: bytes | None = None) -> Request:
         """Return the request as it is stored; `digest` is that of this very body, where it is known."""
-        stored = None if body is None else self._scrubber.body(body)
+        stored = body if body is None or body is self._clean else self._scrubber.body(body)
         return Request(self._method, self.url, self._headers, stored, digest or self.digest(body))

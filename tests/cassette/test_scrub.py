@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbatch.call.values import Reply
-from llmbatch.cassette.scrub import Scrubber, encodable, is_credential
+from llmbatch.cassette.scrub import Scrubber, encodable, is_credential, secret_forms
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
 from llmbatch.errors import InternalError
@@ -161,3 +161,15 @@ def test_a_request_that_was_not_scrubbed_is_not_written(tmp_path: Path) -> None:
 
         assert len(store) == 0
     assert sorted(tmp_path.glob("segment-*")) == []
+
+
+@given(st.sampled_from(sorted(secret_forms(SECRET) | secret_forms("ä-key/with+signs=and?more"))), st.text(max_size=20))
+def test_every_form_of_a_secret_is_found_by_the_few_that_are_looked_for(form: str, around: str) -> None:
+    """Most forms hold another, so that one look for that one tells of both."""
+    scrubber = Scrubber(secrets=[SECRET, "ä-key/with+signs=and?more"])
+    text = around + form + around
+
+    assert len(scrubber._marks) < len(scrubber._forms)
+    assert scrubber.holds_secret(text.encode("utf-8", "surrogatepass"))
+    assert form not in scrubber.text(text)
+    assert form.encode("utf-8", "surrogatepass") not in scrubber.body(text.encode("utf-8", "surrogatepass"))
