@@ -27,7 +27,7 @@ CASES = 3
 MANY = 100
 """Only where at least so many cases are still to be run: fewer are paid for before a process has started."""
 MOST_MEANWHILE = 500
-"""How many cases may be paid for while the second process is at it; those on their way come on top."""
+"""How many answers may be paid for while the second process is at it; those on their way come on top."""
 WAIT_SECONDS = 60.0
 LOOK_SECONDS = 0.25
 """How soon a case that is held back notices that it may go on."""
@@ -50,10 +50,10 @@ class SecondLook:
     _process: subprocess.Popen[bytes] | None = None
     _looking: asyncio.Task[None] | None = None
 
-    def paid(self, case: Case, failure: Failure | None) -> None:
-        """Take note of a case that was paid for; it has a row."""
+    def paid(self, case: Case, failure: Failure | None, answers: int) -> None:
+        """Take note of a case that was paid for, by so many answers; it has a row."""
         if self._looking is not None and not self._looking.done():
-            self._meanwhile += 1
+            self._meanwhile += answers
             self.is_holding = self._meanwhile >= MOST_MEANWHILE
             return
         name = case.task.name

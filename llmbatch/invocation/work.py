@@ -192,7 +192,7 @@ class Work:
         if self.second_look is not None:
             self.second_look.finished()
             if done.paid:
-                self.second_look.paid(case, failure)
+                self.second_look.paid(case, failure, done.paid)
 
     def _add_rows_not_run(self, runner: CaseRunner) -> None:
         if len(self.spool) == self.plan.count():
