@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmbatch.call.values import Reply
+from llmbatch.pacing.booking import Rates
 from llmbatch.policy import Verdict
 from tests.pacing.fake_time import turn
 from tests.pacing.scene import BROKEN, GOOD, LATE, LIMITED, OVERLOADED, Scene
@@ -26,6 +30,30 @@ async def test_starts_are_spaced_and_a_process_that_was_stopped_makes_up_for_not
     assert len(after) in {3, 4}
     assert all(later - earlier > 0.89 for earlier, later in pairwise(after))
     scene.cancel()
+
+
+@given(
+    st.integers(60, 12_000),
+    st.lists(st.tuples(st.floats(0, 0.4), st.integers(0, 30), st.booleans()), min_size=1, max_size=25),
+)
+@settings(max_examples=25)
+def test_no_second_has_more_than_its_share_whatever_stalls(rpm: int, steps: list[tuple[float, int, bool]]) -> None:
+    """As it is used, not only as it is booked: late starts, made-up time and the one at the edge all counted."""
+
+    async def scenario() -> list[float]:
+        scene = Scene(rpm=rpm)
+        for seconds, number, is_stall in steps:
+            await scene.ask(number)
+            if is_stall:
+                scene.time.stall(seconds)
+            else:
+                await scene.time.advance(seconds)
+        scene.cancel()
+        return [at for _, at in scene.entered]
+
+    entered = asyncio.run(scenario())
+    most = max((sum(at - 1 < other <= at for other in entered) for at in entered), default=0)
+    assert most <= rpm / 60 * (1 + Rates(rpm).late_seconds) + 1 + 1e-6
 
 
 async def test_tokens_are_booked_by_estimate_and_settled_by_usage() -> None:
