@@ -13,7 +13,7 @@ Stage = Literal["turn", "slot", "service", "back-off"]
 class Underway:
     """One call from its first wait to its end. Times are of a monotonic clock, in seconds.
 
-    `hedged` says that another equal call was sent beside it, or that it is that one.
+    `hedged` says that another equal call was sent beside it, `is_hedge` that it is such a one.
     """
 
     case: str
@@ -21,7 +21,8 @@ class Underway:
     since: float
     stage: Stage
     stage_since: float
-    hedged: bool
+    hedged: bool = False
+    is_hedge: bool = False
 
     def enter(self, stage: Stage, now: float) -> None:
         """Note that the call waits for something else from now on."""

@@ -63,9 +63,11 @@ class Attempts:
             spending.release(reserved_usd)
         else:
             cost_usd = spending.settle(model, body, reserved_usd, received=received, kind=kind, number=number)
-            if kind is not None or number or call.hedged:
+            if kind is not None or number or call.is_hedge:
                 taken = self.clock() - call.stage_since
-                self.teller.attempt(order, attempted, number, cost_usd=cost_usd, taken_seconds=taken, hedge=call.hedged)
+                self.teller.attempt(
+                    order, attempted, number, cost_usd=cost_usd, taken_seconds=taken, hedge=call.is_hedge
+                )
         if attempted.verdict.retry != "no":
             call.enter("back-off", self.clock())
         return attempted

@@ -44,7 +44,6 @@ def take_off(order: Order, now: float) -> Flight:
         since=now,
         stage="turn",
         stage_since=now,
-        hedged=False,
         order=order,
         landed=asyncio.get_running_loop().create_future(),
     )

@@ -101,7 +101,7 @@ class LiveEngine:
     def _hedge(self, flight: Flight) -> None:
         """Send one more call that equals the one of a flight."""
         now = self.clock()
-        flight.hedge = Underway(flight.case, flight.model, now, "turn", now, hedged=True)
+        flight.hedge = Underway(flight.case, flight.model, now, "turn", now, is_hedge=True)
         flight.hedge_task = asyncio.get_running_loop().create_task(self._call_again(flight, flight.hedge))
         flight.hedge_task.add_done_callback(self._hedge_ended)
 

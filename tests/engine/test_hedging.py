@@ -22,7 +22,7 @@ from llmbatch.engine.hedging import (
 
 
 def underway(since: float, *, model: str = "m", stage: Stage = "service", case: str = "c") -> Underway:
-    return Underway(case, model, since, stage, since, hedged=False)
+    return Underway(case, model, since, stage, since)
 
 
 def after(number: int, seconds: float = 1.0, model: str = "m") -> Hedging:

@@ -46,13 +46,15 @@ def test_the_last_call_is_hedged_and_the_replay_gives_the_same_rows(study: Proje
     """Before its time is over; what was given up is recorded and serves nothing."""
     finished = study.exp("--model", "service/model-a")
     first = study.rows_file().read_bytes()
-    hedges = events(study, "hedge")
+    hedges, attempts, totals = (events(study, name) for name in ("hedge", "attempt", "calls"))
     offline = study.exp("--model", "service/model-a", "--offline")
 
     assert (finished.code, offline.code) == (0, 0), finished.err
     assert server.truth()["calls"] == SAMPLES + 1
     assert [hedge["won"] for hedge in hedges] == [True]
     assert hedges[0]["after_seconds"] < FIRST_BYTE_SECONDS
+    assert [(attempt["hedge"], attempt["kind"]) for attempt in attempts] == [(True, None)]
+    assert [(total["calls"], total["hedged"]) for total in totals] == [(SAMPLES + 1, 1)]
     assert study.rows()["llmbatch_status"].to_list() == ["ok"] * SAMPLES
     assert first == study.rows_file().read_bytes()
     assert b"given up" in (study.cassette / "failures-00001.yaml").read_bytes()
