@@ -15,11 +15,11 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from llmbatch.call.values import Reply, instant_text
+from llmbatch.client.first_bytes import FirstBytes
 from llmbatch.client.proxy import proxy_of
 from llmbatch.config import DEFAULT_TIMEOUTS, Timeouts
 from llmbatch.policy.timeouts import (
     NoConnectionInTime,
-    NoFirstByteInTime,
     NoNextByteInTime,
     NotInTime,
     NoWholeReplyInTime,
@@ -42,13 +42,19 @@ class _HeldResponse(aiohttp.ClientResponse):
     """
 
     timeouts: Timeouts
+    first_bytes: FirstBytes
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        started = await super().start(connection)
-        if not self.content.is_eof() and connection.protocol is not None:
-            # until now it was the time for the first byte; a reply that is here whole needs no timer
-            connection.protocol.read_timeout = self.timeouts.idle
-            connection.protocol.start_timeout()
+        protocol = connection.protocol
+        assert protocol is not None
+        self.first_bytes.begin(protocol)
+        try:
+            started = await super().start(connection)
+        finally:
+            self.first_bytes.end(protocol)
+        if not self.content.is_eof():  # a reply that is here whole needs no timer
+            protocol.read_timeout = self.timeouts.idle
+            protocol.start_timeout()
         return started
 
     async def read(self) -> bytes:
@@ -80,12 +86,13 @@ class _HeldResponse(aiohttp.ClientResponse):
 class Route:
     """Where requests go, and all that they carry but their bodies: worked out once for many, by `Transport.route`."""
 
-    __slots__ = ("_session", "_timeouts", "_url")
+    __slots__ = ("_first_bytes", "_session", "_timeouts", "_url")
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, timeouts: Timeouts) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, timeouts: Timeouts, first_bytes: FirstBytes) -> None:
         self._session = session
         self._url = URL(url)
         self._timeouts = timeouts
+        self._first_bytes = first_bytes
 
     async def send(self, body: bytes) -> tuple[aiohttp.ClientResponse, bytes]:
         """Send exactly these bytes and return the response and its whole body, decompressed.
@@ -101,6 +108,7 @@ class Route:
 
     async def close(self) -> None:
         """End the use of the connections; they stay open for other routes."""
+        self._first_bytes.close()
         await self._session.close()
 
 
@@ -111,8 +119,6 @@ def _not_in_time(error: TimeoutError, timeouts: Timeouts) -> NotInTime:
             return error
         case aiohttp.ConnectionTimeoutError():
             return NoConnectionInTime(timeouts)
-        case aiohttp.SocketTimeoutError():
-            return NoFirstByteInTime(timeouts)
     return NoWholeReplyInTime(timeouts)
 
 
@@ -149,17 +155,18 @@ class Transport:
         key = (url, tuple(headers.items()), timeouts)
         known = self._routes.get(key)
         if known is None:
+            first_bytes = FirstBytes(timeouts)
             session = aiohttp.ClientSession(
                 connector=self._open(),
                 connector_owner=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={**_HEADERS, **headers},
-                response_class=type("_Response", (_HeldResponse,), {"timeouts": timeouts}),
-                timeout=_client_timeout(timeouts),
+                response_class=type("_Response", (_HeldResponse,), {"timeouts": timeouts, "first_bytes": first_bytes}),
+                timeout=aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect),
                 proxy=proxy_of(url),
                 trust_env=False,  # would read the environment at every call
             )
-            known = self._routes[key] = Route(session, url, timeouts)
+            known = self._routes[key] = Route(session, url, timeouts, first_bytes)
         return known
 
     async def post(
@@ -181,9 +188,3 @@ class Transport:
         if self._connector is None:
             self._connector = aiohttp.TCPConnector(limit=0, limit_per_host=0)
         return self._connector
-
-
-def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    """Return aiohttp's own; where the first byte has no time of its own, a timer less is needed."""
-    first_byte = timeouts.first_byte if timeouts.first_byte < timeouts.total else None
-    return aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect, sock_read=first_byte)
