@@ -85,7 +85,7 @@ class LiveEngine:
             task.cancel()
         await asyncio.gather(self.flights.cancel(), *outrun, return_exceptions=True)
         for task, order in outrun.items():
-            if task.cancelled():
+            if task.cancelled() and self.attempts.store.disk_error is None:
                 self.attempts.sender.record_given_up(order)
 
     async def _call(self, flight: Flight) -> None:

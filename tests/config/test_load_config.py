@@ -112,6 +112,7 @@ def test_a_pyproject_without_a_table_is_the_root_and_no_source(tmp_path: Path) -
         ("[endpoints.openai]\nheaders.X-Api-Key = 'a'", "is a credential", 2, "key_env"),
         ("[endpoints.openai]\ndefaults.messages = []", "defaults.messages is not a default", 2, "remove it"),
         ("[endpoints.openai]\nmodels.a = { usd_per_million_in = -1 }", "usd_per_million_in is -1", 2, "0 or more"),
+        ("hedge = 'no'", "hedge is text, not true or false", 1, "give true or false"),
         ("durability = 'strict'", "durability is 'strict'", 1, '"process"'),
         ("a = = 1", "not TOML", 1, "correct the line"),
     ],
@@ -182,3 +183,12 @@ def test_a_time_for_the_whole_reply_alone_is_for_its_first_byte_too(tmp_path: Pa
     assert (10.0, 1200.0, 60.0, 1200.0, "endpoint openai") == endpoints["openai"].timeouts
     assert (10.0, 60.0, 5.0, 1200.0, "endpoint deepseek") == endpoints["deepseek"].timeouts
     assert (10.0, 300.0, 60.0, 600.0, "endpoint ollama") == endpoints["ollama"].timeouts
+
+
+def test_hedging_is_on_unless_it_is_switched_off(tmp_path: Path) -> None:
+    """A second call costs money, so that a project may say no once for all its runs."""
+    assert load_config(tmp_path, {}).hedge
+
+    (tmp_path / "llmbatch.toml").write_text("hedge = false")
+
+    assert not load_config(tmp_path, {}).hedge
