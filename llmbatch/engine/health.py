@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -64,7 +64,8 @@ class Passage:
         self._halt = halt
         self._clock = clock
         self._on_change = on_change
-        self._news = asyncio.Event()
+        self._line: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -72,19 +73,19 @@ class Passage:
         return self.breaker.state is State.PAUSED
 
     async def enter(self) -> None:
-        """Wait until an attempt may be made, and count it."""
-        breaker = self.breaker
-        while breaker.state is not State.FLOWING and not self._halt.requested:
-            now, before = self._clock(), breaker.state
-            may_start = breaker.may_start(self.in_flight, now)
-            if breaker.state is not before:
-                self._on_change()
-            if may_start:
-                break
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(LOOK_SECONDS, breaker.seconds_until_more(now))):
-                    await self._news.wait()
-        self.in_flight += 1
+        """Wait until an attempt may be made, in the order of asking, and count it."""
+        if self._is_open:
+            self.in_flight += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        self.tell()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # it had been let in before the cancellation arrived
+            raise
 
     def leave(self) -> None:
         """Count an attempt that has ended; who waits is told by the review of what it came to."""
@@ -99,9 +100,31 @@ class Passage:
         self.leave()
 
     def tell(self) -> None:
-        """Let those who wait look again."""
-        self._news.set()
-        self._news = asyncio.Event()
+        """Let in who may start now, and look again when more may."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._line and self._may_start():
+            turn = self._line.popleft()
+            if not turn.done():
+                self.in_flight += 1
+                turn.set_result(None)
+        if self._line:
+            seconds = min(LOOK_SECONDS, self.breaker.seconds_until_more(self._clock()))
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.tell)
+
+    @property
+    def _is_open(self) -> bool:
+        return self.breaker.state is State.FLOWING or self._halt.requested
+
+    def _may_start(self) -> bool:
+        if self._is_open:
+            return True
+        before = self.breaker.state
+        may_start = self.breaker.may_start(self.in_flight, self._clock())
+        if self.breaker.state is not before:
+            self._on_change()
+        return may_start
 
 
 class Health:
