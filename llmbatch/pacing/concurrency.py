@@ -11,6 +11,8 @@ SHRINK = 0.5
 """What is left of the attempts in flight after the service has called them too many."""
 GROWTH = 8
 """A whole round of answers lets the limit grow by one of so many, and by one at the least."""
+CAUTION = 8
+"""So many rounds of answers it takes to go back to where the service has last refused: most time is spent below."""
 
 
 class Change(NamedTuple):
@@ -29,7 +31,7 @@ class Concurrency:
     about the new limit. Errors of the server and time-outs say nothing about either, and are not told to it.
     """
 
-    __slots__ = ("_answers", "_peak", "ceiling", "changes", "epoch", "limit", "lowest")
+    __slots__ = ("_answers", "_peak", "_refused_at", "ceiling", "changes", "epoch", "limit", "lowest")
 
     def __init__(self, ceiling: int) -> None:
         self.ceiling = self.limit = self.lowest = ceiling
@@ -37,6 +39,7 @@ class Concurrency:
         self.changes = 0
         self._answers = 0
         self._peak = 0
+        self._refused_at = 0
 
     def sent(self, in_flight: int) -> None:
         """Take note of how many attempts are in flight, the new one included."""
@@ -51,18 +54,21 @@ class Concurrency:
         if epoch != self.epoch or tried <= 1:
             return None
         self.epoch += 1
+        self._refused_at = tried
         self._answers = self._peak = 0
         return self._move(max(1, int(tried * SHRINK)), "rate limit")
 
     def answered(self, epoch: int) -> Change | None:
-        """Grow after as many answers as the limit lets be in flight."""
+        """Grow after as many answers as the limit lets be in flight, or more where it was refused before."""
         if self.limit >= self.ceiling or epoch != self.epoch:
             return None
         self._answers += 1
-        if self._answers < self.limit:
+        grown = min(self.ceiling, self.limit + max(1, self.limit // GROWTH))
+        rounds = CAUTION if self.limit < self._refused_at <= grown else 1
+        if self._answers < rounds * self.limit:
             return None
         self._answers = 0
-        return self._move(min(self.ceiling, self.limit + max(1, self.limit // GROWTH)), "answers came")
+        return self._move(grown, "answers came")
 
     def _move(self, limit: int, why: str) -> Change | None:
         was, self.limit = self.limit, limit

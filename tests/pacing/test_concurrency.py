@@ -64,6 +64,22 @@ def test_it_never_shrinks_below_one_and_grows_back_to_its_ceiling() -> None:
     assert concurrency.answered(concurrency.epoch) is None
 
 
+def test_it_stays_for_a_while_below_what_was_refused() -> None:
+    """A service that bears ten is not asked for the eleventh in every round; but now and then it is."""
+    concurrency = filled(64)
+    while concurrency.limit > 10:
+        concurrency.answered(concurrency.epoch)
+        concurrency.sent(11)
+        concurrency.refused(concurrency.epoch)
+    spent = dict.fromkeys(range(1, 12), 0)
+    while concurrency.limit < 11:
+        spent[concurrency.limit] += 1
+        concurrency.answered(concurrency.epoch)
+
+    assert [5, 6, 7, 8, 9] == [spent[limit] for limit in range(5, 10)]
+    assert 8 * 10 == spent[10]
+
+
 def test_answers_from_before_a_shrink_prove_nothing() -> None:
     """They were accepted on the old terms."""
     concurrency = filled(8)

@@ -107,7 +107,7 @@ async def test_many_refusals_are_one_shrink_and_everybody_waits_as_long_as_is_as
 async def test_a_probe_that_is_refused_pauses_again_and_nothing_freezes() -> None:
     """However often and long a service says later, it is asked again, and answers open the way."""
     scene = Scene(slots=4)
-    await scene.ask(20, stay=True)
+    await scene.ask(60, stay=True)
     for _ in range(4):
         scene.answer(LIMITED, 100.0)
     for probe in range(3):
@@ -116,11 +116,11 @@ async def test_a_probe_that_is_refused_pauses_again_and_nothing_freezes() -> Non
         scene.answer(LIMITED, 100.0)
     assert 2 == scene.lane.concurrency.limit  # of the four refused together; one alone says nothing of how many
     await scene.time.advance(101.0)
-    for _ in range(12):
+    for _ in range(52):
         scene.answer(GOOD)
         await turn()
 
-    assert 20 == len(scene.entered)
+    assert 60 == len(scene.entered)
     assert 4 == scene.lane.concurrency.limit
     scene.cancel()
 
