@@ -34,6 +34,7 @@ FIRST_GENERATION = _AFTER_KEY + b"0,"
 CRC_MARK = b" # crc32="
 """What stands before the eight digits of the checksum and the newline."""
 _SUFFIX = len(CRC_MARK) + 8 + 1
+_CLOSING_BRACE = ord("}")
 # inside of a JSON string every quote is escaped, and a header's value is a list:
 # so neither can occur before the member itself
 _REQUEST_MARK = b',"request":{"method":'
@@ -206,20 +207,30 @@ def frame(line: bytes) -> Frame:
 
 def decode_reply(line: bytes) -> Reply:
     """Return the reply of an answer's line without parsing the request. Raises BadLineError."""
-    end = len(line) - _SUFFIX
-    if not (line.startswith(b"- ") and line.endswith(b"%b%08x\n" % (CRC_MARK, zlib.crc32(memoryview(line)[2:end])))):
-        payload_of(line, b"- ")  # says what is wrong
-    start, response = line.find(_REQUEST_MARK), line.rfind(_REPLY_MARK)
-    if start < 0 or response < start or line[end - 1 : end] != b"}":
+    return decode_reply_at(line, 0, len(line))
+
+
+def decode_reply_at(text: bytes, start: int, stop: int) -> Reply:
+    """Return the reply of the line at `text[start:stop]`, as `decode_reply` does, without a copy of the line."""
+    end = stop - _SUFFIX
+    view = memoryview(text)
+    checksum = b"%b%08x\n" % (CRC_MARK, zlib.crc32(view[start + 2 : end]))
+    if not (text.startswith(b"- ", start) and text.endswith(checksum, start, stop)):
+        payload_of(text[start:stop], b"- ")  # says what is wrong
+    request = text.find(_REQUEST_MARK, start, end)
+    response = text.find(_REPLY_MARK, request, end)
+    if request < 0 or response < 0 or text[end - 1] != _CLOSING_BRACE:
         raise BadLineError("it holds no request or no response")
-    text = line[2:start] + line[response:end]  # one object still, without the request
+    answered = b"".join((view[start + 2 : request], view[response:end]))  # one object still, without the request
     try:
-        found = _answered(text)
+        found = _answered(answered)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _reply_of(text)
+        return _reply_of(answered)
     heard = found.response
-    status, body = heard.status, heard.body.string.encode()
-    return Reply(status.code, status.message, heard.headers, body, found.recorded_at, found.taken_us)
+    status = heard.status
+    return Reply(
+        status.code, status.message, heard.headers, heard.body.string.encode(), found.recorded_at, found.taken_us
+    )
 
 
 def _reply_of(text: bytes) -> Reply:

@@ -14,7 +14,7 @@ from pathlib import Path
 from llmbatch.call.key import call_key
 from llmbatch.call.values import Reply
 from llmbatch.cassette.index import Index, Position
-from llmbatch.cassette.line import PREFIX, BadLineError, Decoded, decode, decode_reply
+from llmbatch.cassette.line import PREFIX, BadLineError, Decoded, decode, decode_reply_at
 from llmbatch.cassette.reader import Reader
 from llmbatch.cassette.verify import digest_of
 
@@ -39,17 +39,17 @@ class Lines:
         place = self.index.get(key)
         if place is None:
             return None
-        line = self._reader.line(place)
+        text, at = self._reader.held(place)
         try:
-            reply = decode_reply(line)
+            reply = decode_reply_at(text, at, at + place[2])
         except BadLineError:
             self._reader.forget()
-            line = self._reader.line(place)
+            text, at = self._reader.held(place)
             try:
-                reply = decode_reply(line)
+                reply = decode_reply_at(text, at, at + place[2])
             except BadLineError as error:
                 raise self._reader.damaged(place, error) from error
-        if not line.startswith(hexlify(key), _KEY_AT) and not (
+        if not text.startswith(hexlify(key), at + _KEY_AT) and not (
             place[0] in self.older and self.whole(place).call.key == key
         ):
             raise self._reader.damaged(place, "its key is not the one that was here when the file was opened")

@@ -26,7 +26,7 @@ class Reader:
         self._kind = kind
         self._handles: dict[int, int] = {}
         self._lock = threading.Lock()
-        self._ahead = memoryview(b"")
+        self._ahead = b""
         self._ahead_of = (0, 0, 0)  # the file, the offset and the end of what was read ahead
 
     def path(self, number: int) -> Path:
@@ -35,20 +35,25 @@ class Reader:
 
     def line(self, place: Position) -> bytes:
         """Return the bytes of one line. Raises CassetteDamaged when the file is gone or shorter by now."""
+        text, at = self.held(place)
+        return text[at : at + place[2]]
+
+    def held(self, place: Position) -> tuple[bytes, int]:
+        """Return bytes that hold one line, and where in them it begins. Raises CassetteDamaged as `line` does."""
         number, offset, length = place
         with self._lock:
             of, start, end = self._ahead_of
             if of == number and start <= offset and offset + length <= end:
-                return bytes(self._ahead[offset - start : offset + length - start])
+                return self._ahead, offset - start
             try:
                 follows = of == number and end - _READ_AHEAD_BYTES <= offset <= end
                 text = self._read(number, max(length, _READ_AHEAD_BYTES) if follows else length, offset)
             except OSError as error:
                 raise self.damaged(place, error.strerror or str(error)) from error
-            self._ahead, self._ahead_of = memoryview(text), (number, offset, offset + len(text))
+            self._ahead, self._ahead_of = text, (number, offset, offset + len(text))
         if len(text) < length:
             raise self.damaged(place, "the file ends before it does")
-        return text[:length]
+        return text, 0
 
     def forget(self) -> None:
         """Read from the file again what was read ahead: it may be older than the place that is asked for."""
