@@ -110,7 +110,7 @@ def row_milliseconds(project: Project, most: int = 20_000) -> float:
 async def _seconds_to_rows(runner: CaseRunner, spool: Spool, cases: Iterator[Case]) -> float:
     async def work(case: Case) -> None:
         done = await runner.run(case)
-        spool.add_cells(case.index, done.row.names, done.row.cells)
+        spool.add_cells(case.index, *done.row)
 
     taken = 0.0
     while some := list(islice(cases, 1000)):

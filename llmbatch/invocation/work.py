@@ -171,7 +171,7 @@ class Work:
                 last.cancel()
 
     def _finish(self, case: Case, done: Done) -> None:
-        self.spool.add_cells(case.index, done.row.names, done.row.cells)
+        self.spool.add_cells(case.index, *done.row)
         if case.sample.error is not None and not self.bad_sample:
             self.bad_sample = case.sample.error.message
             self.note(f"a sample cannot be read, the first is {self.bad_sample}; such cases are rows of their own")
@@ -200,8 +200,7 @@ class Work:
         try:
             for case in self.plan:
                 if case.index not in self.spool:
-                    row = runner.not_run(case).row
-                    self.spool.add_cells(case.index, row.names, row.cells)
+                    self.spool.add_cells(case.index, *runner.not_run(case).row)
         except LlmbatchError as error:  # the samples cannot be read again: the rows there are, are written
             self._end(error)
 

@@ -46,10 +46,14 @@ def columns_of_return(value: object) -> Mapping[str, Any]:
 
 
 class Row(NamedTuple):
-    """The row of a case: the cells, and the names of their columns, one tuple for many rows."""
+    """The row of a case: the cells, and the names of their columns, one tuple for many rows.
+
+    `characters` is about how many are in it, where none of its cells can be reached from a task; else None.
+    """
 
     names: tuple[str, ...]
     cells: tuple[Any, ...]
+    characters: int | None = None
 
     def cell(self, name: str) -> Any:
         """Return one cell."""
@@ -98,9 +102,11 @@ class RowBuilder:
         if task.truth is not None:
             values.append(sample.truth)
         replies = () if context is None else context.replies
-        model = variant.model if answer is None else answer.origin.model
+        model, characters = variant.model if answer is None else answer.origin.model, None
         if answer is not None and len(replies) == 1 and answer.reply is replies[0] and answer.completion is not None:
             heard = _heard(answer, answer.completion, replies[0], cost_usd)
+            if columns is answer.columns:
+                characters = _characters(values, answer.text)
         else:
             heard = (*(_UNSAID if answer is None else _said(answer)), *_measured(replies, answers, cost_usd))
         cells = (
@@ -116,7 +122,7 @@ class RowBuilder:
             *(_OK if failure is None else _state(failure)),
             *heard,
         )
-        return _row_of((self._names, cells))
+        return _row_of((self._names, cells, characters))
 
     def _look_at(self, task: PlannedTask, variant: Variant, fields: tuple[str, ...], columns: tuple[str, ...]) -> None:
         """Work out the names of rows with these sample fields and answer columns. Raises TaskError."""
@@ -157,6 +163,17 @@ _SAID = (
 )
 _UNSAID = (None,) * len(_SAID)
 """The same columns where nothing was said, so that a run in which nothing was has the columns of every other."""
+
+
+def _characters(values: Sequence[Any], text: str) -> int | None:
+    """Return about how many characters the cells of a sample and of what a reply says are; None for nested samples."""
+    characters = 2 * len(text)  # as the text, and as columns
+    for value in values:
+        if type(value) is str:
+            characters += len(value)
+        elif type(value) is list or type(value) is dict:
+            return None
+    return characters
 
 
 def _heard(answer: Answer[Any], completion: Completion, reply: Reply, cost_usd: float | None) -> tuple[Any, ...]:

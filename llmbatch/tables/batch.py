@@ -76,14 +76,18 @@ class Shape:
         self._texts = [kind is str for kind in types]
         self._nested = [position for position, kind in enumerate(types) if kind in (list, dict)]
 
-    def add(self, index: int, cells: Sequence[Any]) -> int:
+    def add(self, index: int, cells: Sequence[Any], characters: int | None = None) -> int:
         """Keep the row of a plan index, and return its weight in characters.
 
-        Lists and mappings are copied, since whoever made the row may go on to change them. Raises TaskError for an
-        element that no table can hold.
+        With `characters`, about how many are in it, it is kept as it is. Else lists and mappings are copied, since
+        whoever made the row may go on to change them; raises TaskError for an element that no table can hold.
         """
-        weight = ROW_CHARACTERS + sum(map(len, compress(cells, self._texts)))
-        if self._nested:
+        weight = ROW_CHARACTERS
+        if characters is not None:
+            weight += characters
+        else:
+            weight += sum(map(len, compress(cells, self._texts)))
+        if self._nested and characters is None:
             own = list(cells)
             for position in self._nested:
                 cell = own[position]

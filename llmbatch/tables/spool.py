@@ -70,8 +70,13 @@ class Spool:
         """
         self.add_cells(index, tuple(row), tuple(row.values()))
 
-    def add_cells(self, index: int, names: tuple[str, ...], cells: tuple[Cell, ...]) -> None:
-        """Keep a row as `add` does; rows that have one and the same tuple of names are told alike soonest."""
+    def add_cells(
+        self, index: int, names: tuple[str, ...], cells: tuple[Cell, ...], characters: int | None = None
+    ) -> None:
+        """Keep a row as `add` does; rows that have one and the same tuple of names are told alike soonest.
+
+        `characters`, about how many are in it, is given with cells that nobody else holds or goes on to change.
+        """
         places = self._places
         if index < len(places):
             if index < 0:
@@ -86,7 +91,7 @@ class Spool:
                 self.add(index, {str(cell_of(name)): cell_of(value) for name, value in zip(names, cells, strict=True)})
                 return
             self._last = shape
-        self._characters += shape.add(index, cells)
+        self._characters += shape.add(index, cells, characters)
         if index == len(places):
             places.append(_PENDING)
             self._count += 1
