@@ -102,7 +102,7 @@ class Pacing:
         concurrency = Concurrency(min(bounds))
         gates = [self.gate, *([gate] if gate is not None else []), Gate(concurrency.limit)]
         limits = [limit] if limit.rates.known else []
-        limits.append(Limit(self._name(endpoint, model), own))
+        limits.append(Limit(self._name(endpoint, "model", model), own))
         return Lane(endpoint.name, model, self._around, gates=gates, concurrency=concurrency, limits=limits)
 
     def _of_endpoint(self, endpoint: Endpoint) -> tuple[Gate | None, Limit]:
@@ -113,13 +113,13 @@ class Pacing:
                 endpoint.rpm if flags.rpm is None else flags.rpm, endpoint.tpm if flags.tpm is None else flags.tpm
             )
             gate = Gate(endpoint.concurrency) if endpoint.concurrency is not None else None
-            found = self._endpoints[endpoint.name] = (gate, Limit(self._name(endpoint, ""), rates))
+            found = self._endpoints[endpoint.name] = (gate, Limit(self._name(endpoint, "endpoint"), rates))
         return found
 
-    def _name(self, endpoint: Endpoint, model: str) -> bytes:
+    def _name(self, endpoint: Endpoint, *of: str) -> bytes:
         """Return by what name a limit is shared: a digest, keyed by the machine, from which nothing can be read."""
         key = self._keys.get(endpoint.name)
-        parts = (endpoint.base_url, model, key.reveal() if key is not None else "")
+        parts = (endpoint.base_url, key.reveal() if key is not None else "", *of)
         text = "\0".join(parts).encode("utf-8", "surrogatepass")
         machine = hashlib.sha256(platform.node().encode("utf-8", "surrogatepass")).digest()
         return hashlib.blake2b(text, digest_size=16, key=machine, person=b"llmbatch-pacing").digest()

@@ -27,6 +27,7 @@ class Starts:
         "_around",
         "_batch",
         "_booked",
+        "_known",
         "_late_seconds",
         "_learns_rpm",
         "_learns_tpm",
@@ -57,7 +58,7 @@ class Starts:
         if not booked:
             tokens = list(waiting)
             tokens += tokens[-1:] * (self._batch - len(tokens))  # for those who come next: about as many as came last
-            booking = self._around.ledger.book(self._limits, tokens, now)
+            booking = self._around.ledger.book(self._known, tokens, now)
             if booking is None:
                 return now + 0.001 + 0.002 * self._around.random()
             booked.extend(zip(booking.starts, tokens, strict=False))
@@ -75,7 +76,7 @@ class Starts:
     def owe(self, tokens: float) -> None:
         """Correct what was booked: requests took so many tokens more, or with a negative number less."""
         if tokens:
-            for limit in self._limits:
+            for limit in self._known:
                 limit.owed_tokens += tokens
 
     def learn(self, stated: StatedLimits) -> tuple[float | None, float | None] | None:
@@ -92,9 +93,10 @@ class Starts:
         return rates.rpm, rates.tpm
 
     def _look_at_rates(self) -> None:
-        rates = [limit.rates for limit in self._limits]
-        self.is_paced = any(each.known for each in rates)
-        self._late_seconds = min(each.late_seconds for each in rates)
+        self._known = tuple(limit for limit in self._limits if limit.rates.known)
+        rates = [limit.rates for limit in self._known]
+        self.is_paced = bool(rates)
+        self._late_seconds = min((each.late_seconds for each in rates), default=math.inf)
         tpm = [each.tpm for each in rates if each.tpm is not None]
         self.lowest_tpm = min(tpm, default=math.inf)
         self.counts_tokens = bool(tpm)

@@ -149,6 +149,23 @@ async def test_runs_with_one_key_share_and_the_file_has_no_key(tmp_path: Path) -
     await asyncio.gather(*entered)
 
 
+async def test_a_request_that_names_no_model_counts_for_its_endpoint(tmp_path: Path) -> None:
+    """As a list of models does: it is booked where all are, and undoes no booking of others."""
+    time = FakeTime()
+    ledger = SharedLedger(lambda: tmp_path, note=print)
+    pacing = Pacing(4, Surroundings(ledger, Heard(), print, time.clock, time.call_later, random=lambda: 0.5))
+    endpoint = Endpoint("service", "http://127.0.0.1:9/v1", rpm=60)
+    entered = [asyncio.create_task(pacing.admit(endpoint, model, b"")) for model in ("", "m", "")]
+    await time.advance(0.5)
+    first = [task.done() for task in entered]
+    await time.advance(0.6)
+
+    assert [True, False, False] == first
+    assert 2 == sum(task.done() for task in entered)
+    await pacing.close()
+    await asyncio.gather(*entered)
+
+
 async def test_where_there_is_no_limit_no_file_is_made(tmp_path: Path) -> None:
     """There would be nothing to share."""
     folder = tmp_path / "shared"
