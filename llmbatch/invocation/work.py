@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -29,16 +29,19 @@ from llmbatch.runner.stop import Stop
 from llmbatch.tables.spool import Spool
 
 MOST_NAMED = 5
+CUT_OFF_SHARE = 0.05
+"""From here on it is not the odd answer that max_tokens was too few for."""
 TASK_THREADS = "llmbatch-task"
 """How the threads of sync tasks are named. No thread can be ended from outside."""
 
 
 @dataclass(slots=True)
 class _Tally:
-    """How many cases of a variant ended, and how many of these for want of a recorded answer."""
+    """How many cases of a variant ended, and of these without a recorded answer, or with one that was cut off."""
 
     cases: int = 0
     unrecorded: int = 0
+    truncated: int = 0
 
 
 @dataclass(slots=True)
@@ -149,6 +152,7 @@ class Work:
                 f"still on their way when the run ended: {named}{more}; "
                 "what the service answers them may be paid for, and is asked again by the next run"
             )
+        self._tell_of_cut_answers()
         if second_look is not None:
             await second_look.close()
         self._add_rows_not_run(runner)
@@ -189,6 +193,7 @@ class Work:
             counters.failed += ran
             self.without_answer += not failure.kind.is_result
             tally.unrecorded += failure.kind is FailureKind.NOT_RECORDED
+            tally.truncated += failure.kind is FailureKind.TRUNCATED
         if self.second_look is not None:
             self.second_look.finished()
             if done.paid:
@@ -204,6 +209,13 @@ class Work:
         except LlmbatchError as error:  # the samples cannot be read again: the rows there are, are written
             self._end(error)
 
+    def _tell_of_cut_answers(self) -> None:
+        """Say where so many answers were cut off that it can hardly be the answers."""
+        for task, title, tally in self._tallied():
+            if tally.truncated > CUT_OFF_SHARE * tally.cases:
+                said = f"{tally.truncated:,} of {tally.cases:,} answers of {title} were cut off"
+                self.note(f"{said}: let them be longer by max_tokens in the ask of {task.name}")
+
     def _end(self, error: LlmbatchError) -> None:
         self.stop.by_error(error)
         write_exception(self.run_log, "stopped", error)
@@ -218,12 +230,15 @@ class Work:
 
     def unrecorded(self) -> dict[str, tuple[int, int]]:
         """Return, by variant title in plan order, the cases without a recorded answer and all cases."""
-        return {
-            task.title(variant): (tally.unrecorded, tally.cases)
-            for task in self.plan.tasks
-            for variant in task.variants
-            if (tally := self._tallies.get((task, variant.id))) is not None
-        }
+        return {title: (tally.unrecorded, tally.cases) for _, title, tally in self._tallied()}
+
+    def _tallied(self) -> Iterator[tuple[PlannedTask, str, _Tally]]:
+        """Yield each variant that has cases with a row, in plan order: its task, its title and its tally."""
+        for task in self.plan.tasks:
+            for variant in task.variants:
+                tally = self._tallies.get((task, variant.id))
+                if tally is not None:
+                    yield task, task.title(variant), tally
 
     def exit_code(self) -> ExitCode:
         """Return what the process says of the run."""

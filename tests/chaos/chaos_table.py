@@ -34,7 +34,14 @@ def main() -> int:
             played = play(Path(folder), scenario, samples=options.samples, seed=options.seed)
             found = violations(played)
         truth, is_equal = played.truth, not any(each.startswith("I8") for each in found)
-        cells = (truth["calls"], truth["answered"], duplicates(played), played.samples, "yes" if is_equal else "NO")
+        calls, billed = (sum(each[name] for each in [*played.before, truth]) for name in ("calls", "answered"))
+        cells = (
+            calls,
+            billed,
+            max(duplicates(played), billed - played.samples),
+            played.samples,
+            "yes" if is_equal else "NO",
+        )
         runs = len(played.ends) + 1
         print(
             f"| {scenario.name} | {' | '.join(map(str, cells))} | {runs} | {time.monotonic() - started:.0f} |",

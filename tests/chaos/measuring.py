@@ -145,7 +145,7 @@ def _run_alone(project: Project, server: FaultServer, served: Served) -> Finishe
 
 def _project(folder: Path, base_url: str) -> Project:
     settings = f"max_retries = {MAX_RETRIES}\nhedge = false"  # a second call beside a late one would be counted too
-    return Project(folder, base_url, settings=settings, service="timeout_seconds = 1.5\n")
+    return Project(folder, base_url, settings=settings, service="timeout_seconds = 4\n")
 
 
 def _sample(name: str, fault: str, place: int = 0) -> dict[str, str]:

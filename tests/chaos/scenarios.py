@@ -88,6 +88,8 @@ class Played:
     lost: list[str] = field(default_factory=list)
     """Answers that were recorded at the end of a run and no longer afterwards, or were asked again."""
     truth: dict[str, Any] = field(default_factory=dict)
+    before: list[dict[str, Any]] = field(default_factory=list)
+    """What the servers counted that an outage ended."""
     finished: Finished = field(default_factory=lambda: Finished(-1, "", ""))
     offline: Finished = field(default_factory=lambda: Finished(-1, "", ""))
     rows: bytes = b""
@@ -116,7 +118,7 @@ def play(folder: Path, scenario: Scenario, *, samples: int, seed: int) -> Played
         played = Played(scenario, project, samples, calm)
         for end in scenario.ends:
             more = dice.randint(2, max(3, samples // (len(scenario.ends) + 1)))
-            played.ends.append((end, _run_until(end, project, server, more, dice)))
+            played.ends.append((end, _run_until(end, played, server, more, dice)))
             if end == "outage":  # the server is another process now; what it was asked before is forgotten
                 played._recorded.clear()
             played.take_stock(server.truth(), torn=end == "torn tail")
@@ -148,8 +150,9 @@ def content_digest(project: Project) -> str:
         return store.content_digest()
 
 
-def _run_until(end: End, project: Project, server: FaultServer, more: int, dice: random.Random) -> Finished:
+def _run_until(end: End, played: Played, server: FaultServer, more: int, dice: random.Random) -> Finished:
     """Run until the server has given so many more answers, and end the run in its way."""
+    project = played.project
     goal = server.truth()["answered"] + more
     if end == "full disk":
         size = max((path.stat().st_size for path in project.cassette.glob("*.yaml")), default=0)
@@ -164,6 +167,7 @@ def _run_until(end: End, project: Project, server: FaultServer, more: int, dice:
         case "terminate":
             process.send_signal(signal.SIGTERM)
         case "outage":
+            played.before.append(server.truth())
             server.stop()
     finished = _finished(process)
     if end == "torn tail":

@@ -11,14 +11,15 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from llmbatch.cassette.store import Store
 from tests.chaos.measuring import IMPORTS, TASKS
@@ -32,6 +33,8 @@ SAMPLES = 12
 CONCURRENCY = 3
 NAMES = [f"s{number:02}" for number in range(SAMPLES)]
 LONGEST_SECONDS = 60.0
+LEAST_ROOM_BYTES = 30_000
+"""Rows, tables and what is printed must be written too; to leave no room for these would say nothing of answers."""
 
 pytestmark = [
     pytest.mark.system,
@@ -76,7 +79,8 @@ class Study(RuleBasedStateMachine):
         pause = Event()
         while process.is_alive() and self.server.truth()["answered"] < goal:
             pause.wait(0.005)
-        os.kill(process.pid or 0, how)
+        with suppress(ProcessLookupError):  # it may have ended meanwhile
+            os.kill(process.pid or 0, how)
         code = self._ended(process)
         self.at_risk += CONCURRENCY
         self._take_stock()
@@ -86,19 +90,20 @@ class Study(RuleBasedStateMachine):
     @rule(room=st.integers(0, 6_000))
     def fill_the_disk(self, room: int) -> None:
         largest = max((path.stat().st_size for path in self.project.cassette.glob("*.yaml")), default=0)
-        code = self._exp(largest_file=max(largest, 30_000 * bool(self.answers)) + room)
+        code = self._exp(largest_file=max(largest, LEAST_ROOM_BYTES) + room)
         self.at_risk += CONCURRENCY
         self._take_stock()
 
         assert code in {0, 7}, self._said()
 
-    @precondition(lambda self: self.answers)
     @rule(cut=st.integers(1, 2_000))
     def tear_the_tail(self, cut: int) -> None:
+        if not self.answers:  # no precondition: what a kill leaves is not the same each time
+            return
         last = max(self.project.cassette.glob("segment-*.yaml"))
         content = last.read_bytes()
         head = content.index(b"- {")
-        before = content[head:].splitlines(keepends=True)
+        before = [line for line in content[head:].splitlines(keepends=True) if line.endswith(b"\n")]
         last.write_bytes(content[: max(head, len(content) - cut)])
         whole = [line for line in last.read_bytes()[head:].splitlines(keepends=True) if line.endswith(b"\n")]
         there = self._recorded()
@@ -167,6 +172,10 @@ def test_no_order_of_events_loses_an_answer_or_pays_for_one_twice(quick: FaultSe
     """But for what was on its way when a run ended before its time."""
     Study.server = quick
     few = settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        phases=[Phase.generate],  # a kill never comes at the same moment again, so there is nothing to shrink
+        suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Study, settings=few)

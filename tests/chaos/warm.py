@@ -18,7 +18,7 @@ _PRELOADED = ["llmbatch.cli.exp", "llmbatch.invocation.live", "llmbatch.tables.w
 
 
 def start(root: Path, environ: Mapping[str, str], *arguments: str, largest_file: int | None = None) -> BaseProcess:
-    """Start `llmbatch ARGUMENTS` in a folder; what it prints goes to `said.txt` there, after what is there."""
+    """Start `llmbatch ARGUMENTS` in a folder; what it prints goes to `said.txt` there."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     process = context.Process(target=_run, args=(root, dict(environ), arguments, largest_file))
@@ -33,7 +33,7 @@ def _run(root: Path, environ: dict[str, str], arguments: Sequence[str], largest_
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMP", "TEMP") if name in os.environ}
     os.environ.clear()
     os.environ.update(kept | environ)
-    said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
     os.dup2(said, 1)
     os.dup2(said, 2)
     if largest_file is not None:

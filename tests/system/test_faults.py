@@ -88,6 +88,7 @@ def test_whatever_a_model_says_is_a_result_and_is_asked_once(study: Project, ser
     assert (finished.code, again.code, offline.code) == (0, 0, 0), finished.err
     assert server.truth()["calls"] == calls == len(RESULTS) + 2 * len(PASSING)
     assert len(failed) == len(PASSING)
+    assert "1 of 18 answers of classify[model-a] were cut off: let them be longer by max_tokens" in finished.err
     assert contents == {first}
     assert rows["llmbatch_text"][2:6].to_list()[0] == "I cannot help with that."
     assert rows["llmbatch_text"][5] == "I would rather talk about the weather."

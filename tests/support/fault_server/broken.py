@@ -20,8 +20,8 @@ _HTTP = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %
 async def cut(request: web.BaseRequest, encoded: bytes, *, reset: bool) -> web.StreamResponse:
     """Promise the whole body, send half of it, and close or reset the connection."""
     response = web.StreamResponse(headers={"content-length": str(len(encoded)), "content-type": "application/json"})
-    await response.prepare(request)
     with suppress(ConnectionError):  # the client has left
+        await response.prepare(request)
         await response.write(encoded[: len(encoded) // 2])
     _close(request, reset=reset)
     return response
@@ -31,10 +31,10 @@ async def drip(request: web.BaseRequest, encoded: bytes, *, blanks: bool = False
     """Send the body in pieces; with `blanks` send blank lines first and then all of it."""
     response = web.StreamResponse(headers={"content-type": "application/json"})
     response.enable_chunked_encoding()
-    await response.prepare(request)
     size = len(encoded) // PIECES + 1
     pieces = [encoded[start : start + size] for start in range(0, len(encoded), size)]
     with suppress(ConnectionError):  # the client has left
+        await response.prepare(request)
         for piece in [b"\n"] * PIECES + [encoded] if blanks else pieces:
             await response.write(piece)
             await asyncio.sleep(PIECE_SECONDS)
