@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -109,6 +110,12 @@ def ordered(store: Store, server: FaultServer, text: str) -> Order:
     return Order(store.call(request, 0, 0), body, model, CaseContext("case", 0))
 
 
+def usage_of(outcome: Reply | Failure) -> dict[str, int]:
+    assert isinstance(outcome, Reply)
+    usage: dict[str, int] = json.loads(outcome.body)["usage"]
+    return usage
+
+
 async def failed(store: Store) -> str:
     """Return the message of the one failed attempt that is kept, once there is one."""
     while not (kept := list(store.failures())):
@@ -145,9 +152,12 @@ async def test_the_answer_that_comes_second_is_recorded_for_its_cost(
     async with engine() as opened:
         outcome = await opened.obtain(order)
         said = await failed(store)
+        bill = opened.attempts.spending.bills["service/m"]
 
     assert (server.truth()["answered"], order.case.paid, order.case.replies) == (2, 1, [outcome])
     assert said == "duplicate: a second answer to a call that has one"
+    assert bill.attempts == 3, "the call that goes first, this one, and its hedge"
+    assert bill.tokens_out >= 2 * usage_of(outcome)["completion_tokens"]
     duplicate = store.find_failure(order.call.key)
     assert duplicate is not None
     assert duplicate.reply is not None
