@@ -132,6 +132,12 @@ def print_memory(calls: int, base_url: str, concurrency: int) -> None:
     )
 
 
+def last_error_line(error: RuntimeError) -> str:
+    """Return the line of a traceback that says what happened."""
+    lines = [line for line in str(error).splitlines() if "Error" in line and not line.startswith(" ")]
+    return lines[-1][:100] if lines else "it does not say why"
+
+
 def print_times(peers: list[str], base_url: str, options: argparse.Namespace) -> None:
     """Print the table, peers in turns so that each round sees the same machine."""
     print(f"{'peer':<12} {'concurrency':>11} {'CPU ms/call':>11} {'to aiohttp':>10} {'calls/s/core':>12}   each round")
@@ -139,10 +145,13 @@ def print_times(peers: list[str], base_url: str, options: argparse.Namespace) ->
         rounds: dict[str, list[float]] = {peer: [] for peer in peers}
         for _ in range(options.rounds):
             for peer in peers:
-                rounds[peer].append(milliseconds_a_call(peer, base_url, options.calls, concurrency))
-        floor = min(rounds["aiohttp"]) if "aiohttp" in rounds else float("nan")
+                try:
+                    rounds[peer].append(milliseconds_a_call(peer, base_url, options.calls, concurrency))
+                except RuntimeError as error:  # LangChain's cache is locked now and then
+                    print(f"{peer} died: {last_error_line(error)}", flush=True)
+        floor = min(rounds["aiohttp"]) if rounds.get("aiohttp") else float("nan")
         for peer, each in rounds.items():
-            best = min(each)
+            best = min(each, default=float("nan"))
             spread = " ".join(f"{milliseconds:.3f}" for milliseconds in each)
             print(
                 f"{peer:<12} {concurrency:>11} {best:>11.3f} {best / floor:>10.1f} {1000 / best:>12,.0f}   {spread}",
