@@ -116,9 +116,9 @@ class Index:
                 if read is not None:
                     _, packed, there_length, before = _ROW.unpack_from(rows, at)
                     there = (packed >> _OFFSET_BITS, packed & _OFFSET_MASK, there_length)
-                    if generation < before or there == place:
+                    if generation < before:
                         return False
-                    if generation == before and read(place) >= read(there):
+                    if generation == before and (there == place or read(place) >= read(there)):
                         return False
                 _ROW.pack_into(rows, at, key, number << _OFFSET_BITS | offset, length, generation)
                 return True

@@ -7,7 +7,7 @@ import tracemalloc
 from hashlib import blake2b
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmbatch.cassette.index import LARGEST_GENERATION, LARGEST_NUMBER, LARGEST_OFFSET, Index, Place
@@ -31,6 +31,7 @@ def key_of(number: int) -> bytes:
     return blake2b(b"%d" % number, digest_size=16).digest()
 
 
+@example([(False, bytes(16), generation, Place(1, 0, 1)) for generation in (1, 2)])  # one line, offered as two
 @given(STEPS)
 def test_it_holds_what_a_dict_of_the_winners_holds(steps: list[tuple[bool, bytes, int, Place]]) -> None:
     """Highest generation, then smallest line, for what is offered; the last one, for what is put."""
