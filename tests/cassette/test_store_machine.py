@@ -33,8 +33,9 @@ class CassetteMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.answers: dict[int, bytes] = {}
         self.begun: dict[int, bytes] = {}
-        self.failures: dict[int, str] = {}
-        self.begun_failures: dict[int, str] = {}
+        self.failures: dict[int, tuple[int, str]] = {}  # each with which failure of all it is
+        self.begun_failures: dict[int, tuple[int, str]] = {}
+        self.failed = 0
         self.generation = 0
         self.store: Store | None = None
         self._open("new_episodes")
@@ -64,17 +65,20 @@ class CassetteMachine(RuleBasedStateMachine):
     def record(self, number: int, body: bytes) -> None:
         """The first answer of a generation wins, and a later one is kept among the failures."""
         there = self.begun if self._is_new else self.answers
-        failures = self.begun_failures if self._is_new else self.failures
         stored = self._opened().record(self._call(number), Reply(200, "OK", {}, body))
         if number in there:
-            failures[number] = "duplicate"
+            self._note_failure(number, "duplicate")
         assert stored.body == there.setdefault(number, body)
 
     @rule(number=st.integers(0, KEYS - 1), said=st.text(max_size=5))
     def record_failure(self, number: int, said: str) -> None:
         """The last one counts."""
         self._opened().record_failure(self._call(number), FailureKind.TIMEOUT, said)
-        (self.begun_failures if self._is_new else self.failures)[number] = said
+        self._note_failure(number, said)
+
+    def _note_failure(self, number: int, said: str) -> None:
+        self.failed += 1
+        (self.begun_failures if self._is_new else self.failures)[number] = (self.failed, said)
 
     @rule(mode=st.sampled_from(["new_episodes", "all"]))
     def close_and_open(self, mode: Mode) -> None:
@@ -97,11 +101,12 @@ class CassetteMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._is_new and self.begun)
     @rule()
     def complete_the_generation(self) -> None:
-        """From then on its answers win, and keys that it has not keep the older ones."""
+        """From then on its answers win, and keys that it has not keep the older ones; of failures the last counts."""
         self._opened().complete_generation()
         self._opened().close()
         self.answers |= self.begun
-        self.failures |= self.begun_failures
+        for number, failure in self.begun_failures.items():
+            self.failures[number] = max(failure, self.failures.get(number, failure))  # the last one, of both
         self.begun, self.begun_failures = {}, {}
         self.generation += 1
         self._open("new_episodes")
@@ -143,7 +148,7 @@ class CassetteMachine(RuleBasedStateMachine):
             reply, failed = store.find(self._call(number).key), store.find_failure(self._call(number).key)
             assert expected.get(number) == (None if reply is None else reply.body)
             said = None if failed is None else "duplicate" if failed.kind == "duplicate" else failed.message
-            assert failures.get(number) == said
+            assert failures.get(number, (0, None))[1] == said
         assert len(store) == len(expected)
 
     @invariant()
