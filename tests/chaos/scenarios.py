@@ -167,8 +167,7 @@ def _run_until(end: End, played: Played, server: FaultServer, more: int, dice: r
         case "terminate":
             process.send_signal(signal.SIGTERM)
         case "outage":
-            played.before.append(server.truth())
-            server.stop()
+            played.before.append(server.end())
     finished = _finished(process)
     if end == "torn tail":
         last = max(project.cassette.glob("segment-*.yaml"))

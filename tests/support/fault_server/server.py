@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from typing import Any
 
 import orjson
@@ -43,6 +44,9 @@ class Server:
         path = request.path
         if path == "/_truth":
             return web.Response(body=self.truth.as_json(), content_type="application/json")
+        if path == "/_end" and request.transport is not None:  # nothing is answered between the last count and the end
+            request.transport.write(b"HTTP/1.0 200 OK\r\n\r\n" + self.truth.as_json())
+            os._exit(0)
         if path == "/_reset":
             self.truth = Truth()
             return web.Response(text="{}", content_type="application/json")
