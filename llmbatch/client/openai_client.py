@@ -115,6 +115,10 @@ class PacedTransport(httpx2.AsyncHTTPTransport):
 
         outcome = await with_retries(attempt, self._settings)
         if outcome.value is not None:
+            if outcome.value.is_success and not outcome.verdict.final:
+                # a web page, an error inside a 200, no choices: the SDK would hand it on as an answer, whose row would
+                # not be the one of the replay, where there is no answer
+                raise httpx2.RemoteProtocolError(outcome.verdict.message, request=request)
             return outcome.value
         assert outcome.error is not None
         if isinstance(outcome.error, NotInTime):

@@ -29,7 +29,7 @@ RECHECK_SECONDS = 1.0
 _FIRST_SPACE_SECONDS, _LONGEST_SPACE_SECONDS = 0.25, 5.0
 _MOST_DOUBLINGS = 20
 
-_UNREACHED = frozenset({FailureKind.CONNECT_ERROR, FailureKind.NOT_API})
+_UNREACHED = frozenset({FailureKind.CONNECT_ERROR, FailureKind.NOT_API, FailureKind.TRUNCATED_BODY})
 _SAYS_NOTHING = frozenset({FailureKind.NOT_RECORDED, FailureKind.NOT_RUN, FailureKind.TASK_ERROR})
 
 

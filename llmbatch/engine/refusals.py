@@ -112,9 +112,19 @@ _CAUSES: tuple[Cause, ...] = (
         lambda _: "sign in to the network, or correct base_url (does it end in /v1?); then run again",
     ),
     Cause(
+        lambda stopped: stopped.verdict.kind is Kind.CONNECT_ERROR and stopped.proxy is not None,
+        lambda stopped: f"{stopped.name} cannot be reached at {stopped.url} through {stopped.shown_proxy}",
+        lambda stopped: f"correct {stopped.proxy_place}, or unset it, or name the host in NO_PROXY; {_GOES_ON}",
+    ),
+    Cause(
         _of(Kind.CONNECT_ERROR),
         lambda stopped: f"{stopped.name} cannot be reached at {stopped.url}",
         lambda _: f"start the server, or put its base_url right; {_GOES_ON}",
+    ),
+    Cause(
+        _of(Kind.TRUNCATED_BODY),
+        lambda stopped: f"{stopped.name} has answered nothing at {stopped.url}: every call was broken off",
+        lambda _: f"correct host and port in base_url, or see to the server; {_GOES_ON}",
     ),
     Cause(
         lambda stopped: stopped.is_by("redirect"),

@@ -109,7 +109,7 @@ _RULES: Mapping[str, str] = {
     **dict.fromkeys(("gaierror", "herror", "NameResolutionError", "ClientConnectorDNSError"), "no such host"),
     **dict.fromkeys(("ClientSSLError", "SSLError", "ClientConnectorSSLError"), "no TLS"),
 }
-"""What tells two errors of one consequence apart; all others go by their own names."""
+"""What tells apart why a connection could not be made."""
 _FALLBACK = _OURS
 _USER_IN_URL = re.compile(r"//[^/\s@'\"]+@")
 _WRAPPERS = frozenset({"APIConnectionError", "MaxRetryError"})  # say nothing that their cause does not say better
@@ -129,9 +129,8 @@ def _of_status(error: BaseException) -> Verdict | None:
     if status is None and _is_a(error, "ClientResponseError"):
         if any(_is_a(link, "HttpProcessingError") for link in _chain(error)):
             return _NOT_API._replace(rule="no HTTP")  # the status is aiohttp's own: no status could be read
-        if _is_a(error, "ClientHttpProxyError"):  # of a proxy that was asked to connect: the service said nothing
-            passing = getattr(error, "status", None) in _PASSING_OF_PROXY
-            return _CONNECT._replace(rule="no proxy") if passing else _CONFIG._replace(rule="proxy refuses")
+        if _is_a(error, "ClientHttpProxyError"):
+            return _of_proxy(_first_int(getattr(error, "status", None)))
         status = _first_int(getattr(error, "status", None))
     if status is None and body and type(error).__name__ == "APIError":  # an error event inside a stream
         status = status_of_error(body)
@@ -142,6 +141,11 @@ def _of_status(error: BaseException) -> Verdict | None:
     }
     reply = Reply(status, "", headers, _body_bytes(body, response))
     return verdict_of_reply(reply, url="/chat/completions")
+
+
+def _of_proxy(status: int | None) -> Verdict:
+    """Judge what a proxy says that was asked to connect: the service itself said nothing."""
+    return _CONNECT if status in _PASSING_OF_PROXY else _CONFIG._replace(rule="proxy refuses")
 
 
 def _message_of(error: BaseException) -> str:
@@ -160,13 +164,24 @@ def _of_name(error: BaseException) -> Verdict | None:
     chain = list(_chain(error))
     if any(_is_a(link, *_CERTIFICATE) for link in chain):
         return _CONFIG._replace(rule="certificate")
+    said = str(error) if _is_a(error, "ProxyError", "RemoteProtocolError") else ""
+    if "illegal status line" in said:  # as h11 words it
+        return _NOT_API._replace(rule="no HTTP")
+    if _is_a(error, "ProxyError") and said[:3].isdecimal():
+        return _of_proxy(int(said[:3]))
     specific = next((link for link in chain if type(link).__name__ not in _WRAPPERS), error)
     for link in (specific, error):
         for ancestor in type(link).__mro__:
             if ancestor.__name__ in _VERDICTS:
-                name = ancestor.__name__
-                return _VERDICTS[name]._replace(rule=_RULES.get(name, name))
+                verdict = _VERDICTS[ancestor.__name__]
+                return verdict._replace(rule=_cause_of(chain) if verdict is _CONNECT else ancestor.__name__)
     return None
+
+
+def _cause_of(chain: list[BaseException]) -> str:
+    """Return what kept a connection from being made, as the innermost error that says it knows."""
+    names = [ancestor.__name__ for link in reversed(chain) for ancestor in type(link).__mro__]
+    return next((_RULES[name] for name in names if name in _RULES), type(chain[0]).__name__)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

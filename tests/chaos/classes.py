@@ -107,6 +107,7 @@ SERVED: tuple[Served, ...] = (
     Served(11, "cut x1", 2, 2, "ok", 0),
     Served(11, "rst x1", 2, 2, "ok", 0),
     Served(11, "cut", 3, 3, "truncated_body", 1),
+    Served(11, "cut", 3, 3, "truncated_body", 6, "alone"),
     Served(12, "broken x1", 2, 2, "ok", 0),
     Served(12, "broken", 3, 3, "invalid_json", 1),
     Served(12, "excess x1", 2, 2, "ok", 0),

@@ -160,3 +160,18 @@ def test_a_refusal_of_the_proxy_is_none_of_the_service(status: int, kind: Kind, 
     verdict = verdict_of_exception(aiohttp.ClientHttpProxyError(info, (), status=status))
 
     assert (kind, stop) == (verdict.kind, verdict.stop)
+
+
+@pytest.mark.parametrize(
+    ("error", "rule"),
+    [
+        (raised_from(httpx2.ConnectError("x"), socket.gaierror(-2, "unknown name")), "no such host"),
+        (raised_from(httpx2.ConnectError("x"), ssl.SSLError(1, "wrong version number")), "no TLS"),
+        (httpx2.RemoteProtocolError("illegal status line: bytearray(b'220 ready')"), "no HTTP"),
+        (httpx2.ProxyError("407 Proxy Authentication Required"), "proxy refuses"),
+        (aiohttp.InvalidUrlClientError("h"), "InvalidURL"),
+    ],
+)
+def test_a_verdict_says_which_rule_decided(error: BaseException, rule: str) -> None:
+    """Two libraries raise different errors where one setting is wrong, and a person needs that setting."""
+    assert verdict_of_exception(error).rule == rule

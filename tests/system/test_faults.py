@@ -94,6 +94,22 @@ def test_whatever_a_model_says_is_a_result_and_is_asked_once(study: Project, ser
     assert rows["llmbatch_text"][5] == "I would rather talk about the weather."
 
 
+def test_a_reply_that_is_no_answer_has_one_row_for_client_live_and_replayed(
+    study: Project, server: FaultServer
+) -> None:
+    """The SDK would take a web page or a reply without choices for an answer, at which the task then fails."""
+    study.write_experiment(CLIENT)
+    faults = {fault: status for fault, status in LASTING.items() if fault != "[[500]]"}
+    study.write_samples(messages("fine", *faults))
+    finished = study.exp()
+    first, rows = study.rows_file().read_bytes(), study.rows()
+    offline = study.exp("--offline")
+
+    assert rows["llmbatch_status"].to_list() == ["ok", *faults.values()]
+    assert (finished.code, offline.code) == (1, 1), finished.err
+    assert study.rows_file().read_bytes() == first
+
+
 def test_a_lasting_failure_is_a_row_of_its_own_and_only_it_is_asked_again(study: Project, server: FaultServer) -> None:
     """Exit code 1 as long as a case has no answer; offline the same rows come from the failures file."""
     study.write_samples(messages("fine", *REFUSALS, *LASTING))
