@@ -62,7 +62,6 @@ class CaseContext:
         "_misses",
         "_unanswered",
         "abandoned",
-        "cached",
         "case_id",
         "costs_usd",
         "failures",
@@ -85,7 +84,6 @@ class CaseContext:
         self.failures: list[Failure] = []
         self.costs_usd: list[float | None] = []
         self._misses = 0
-        self.cached = 0
         self.paid = 0
         self._counts: dict[bytes, int] = {}
         self._branches: dict[bytes, _Branch] = {}
@@ -133,6 +131,11 @@ class CaseContext:
                     self.failures.remove(failure)
 
     @property
+    def cached(self) -> int:
+        """How many of the replies were not paid for."""
+        return len(self.replies) - self.paid
+
+    @property
     def may_send(self) -> bool:
         """Whether anything may be called for this run of the case."""
         return not self.rehearsal
@@ -145,12 +148,10 @@ class CaseContext:
 
     def note(self, reply: Reply, paid: bool) -> None:
         """Add a reply this case got, from the cassette or (`paid`) from the service."""
-        with self._lock:
-            self.replies.append(reply)
-            if paid:
+        self.replies.append(reply)  # in one step, from whatever thread
+        if paid:
+            with self._lock:
                 self.paid += 1
-            else:
-                self.cached += 1
 
     def note_failure(self, failure: Failure, digest: bytes | None = None) -> None:
         """Add a call that got no answer. With its `digest`, a later answer to the same takes it back."""

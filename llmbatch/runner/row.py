@@ -217,17 +217,16 @@ def _said(answer: Answer[Any]) -> tuple[Any, ...]:
     )
 
 
-_last_text: tuple[Mapping[str, Any] | None, dict[str, Any], str] = None, {}, ""
+_last_text: tuple[Mapping[str, Any] | None, str] = None, ""
 
 
 def _parameters_text(parameters: Mapping[str, Any]) -> str:
     """Return the parameters as JSON text; those of many answers are one and the same mapping."""
     global _last_text  # noqa: PLW0603 - replaced in one step, so that threads may share it
-    known, content, text = _last_text
-    if known is not parameters or content != parameters:
-        content = dict(parameters)
-        text = canonical_json(content).decode()
-        _last_text = parameters, content, text
+    known, text = _last_text
+    if known is not parameters:
+        text = canonical_json(dict(parameters)).decode()
+        _last_text = parameters, text
     return text
 
 

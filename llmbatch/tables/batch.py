@@ -166,9 +166,13 @@ def _stored(name: str, kind: type, cells: Sequence[Any], scrub: Scrub | None) ->
         listed = _NATIVE_LISTS.get(frozenset(map(type, elements)) - {type(None)})
         if listed is not None and (listed != "list[int]" or _fit(elements)):
             return Column(name, listed, packed=False), _lists(name, cells, elements, listed, scrub)
-    elif kind in SCALAR_KINDS and (kind is not int or _fit(cells)):
+    elif kind in SCALAR_KINDS:
         plain = SCALAR_KINDS[kind]
-        return Column(name, plain, packed=False), _scalars(name, cells, plain, scrub)
+        try:
+            return Column(name, plain, packed=False), _scalars(name, cells, plain, scrub)
+        except TypeError:  # integers that 64 bits do not hold
+            if kind is not int:
+                raise
     joined = NULL
     for cell in cells:
         joined = join(joined, kind_of(cell))
