@@ -29,11 +29,11 @@ def raw_deflate(text: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
-        (gzip.compress(TEXT), "gzip"),
-        (gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:]), "GZip"),
+        (gzip.compress(TEXT, mtime=0), "gzip"),
+        (gzip.compress(TEXT[:9], mtime=0) + gzip.compress(TEXT[9:], mtime=0), "GZip"),
         (zlib.compress(TEXT), "deflate"),
         (raw_deflate(TEXT), "deflate"),
-        (gzip.compress(zlib.compress(TEXT)), "deflate, gzip"),
+        (gzip.compress(zlib.compress(TEXT), mtime=0), "deflate, gzip"),
         (TEXT, "identity"),
         (TEXT, ""),
     ],
@@ -60,7 +60,7 @@ def no_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "is_broken"),
     [
-        (gzip.compress(TEXT)[:-9], "gzip", True),
+        (gzip.compress(TEXT, mtime=0)[:-9], "gzip", True),
         (BROTLI, "br", False),
         (b"\x28\xb5\x2f\xfd and more", "zstd", False),
         (b"anything", "made-up", False),
