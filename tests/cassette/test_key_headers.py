@@ -16,7 +16,8 @@ from llmbatch.config import load_config
 from llmbatch.errors import ConfigError
 from llmbatch.invocation.models import Models
 
-URL = "https://api.example.com/v1/chat/completions"
+BASE_URL = "https://api.example.com/v1"
+URL = f"{BASE_URL}/chat/completions"
 KEY = "not-a-real-key/0123+456"
 
 
@@ -34,7 +35,7 @@ def test_a_header_that_the_author_sets_moves_the_key(tmp_path: Path) -> None:
     """From the configuration to the line: another value is another question."""
     keys = set()
     for value in ("blue", "green"):
-        text = f'[endpoints.e]\nbase_url = "{URL}"\nheaders = {{ X-Route = "{value}" }}\n'
+        text = f'[endpoints.e]\nbase_url = "{BASE_URL}"\nheaders = {{ X-Route = "{value}" }}\n'
         (tmp_path / "llmbatch.toml").write_text(text, encoding="utf-8")
         model = Models(load_config(tmp_path, {})).resolve("e/m")
         key, text_of = recorded(tmp_path / value, URL, dict(model.key_headers), key_headers=["X-Route"])
@@ -89,7 +90,7 @@ def test_a_header_that_holds_a_key_never_enters(name: str, value: str, tmp_path:
 
 def test_a_configuration_whose_header_holds_a_key_is_refused(tmp_path: Path) -> None:
     """Before anything is sent: the key is sent by itself."""
-    text = f'[endpoints.e]\nbase_url = "{URL}"\nkey_env = "K"\nheaders = {{ x-portal = "t {KEY}" }}\n'
+    text = f'[endpoints.e]\nbase_url = "{BASE_URL}"\nkey_env = "K"\nheaders = {{ x-portal = "t {KEY}" }}\n'
     (tmp_path / "llmbatch.toml").write_text(text, encoding="utf-8")
 
     with pytest.raises(ConfigError, match="holds the value of a key variable"):
