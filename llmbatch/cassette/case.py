@@ -99,11 +99,10 @@ class CaseContext:
         if explicit is not None:
             return explicit
         branch = _current_branch()
-        with self._lock:
-            if self._branches.setdefault(digest, branch) is not branch:  # a branch has one weak reference
-                self._claim(digest, _DRAW_FIX)
-            ordinal = self._counts.get(digest, 0)
-            self._counts[digest] = ordinal + 1
+        if self._branches.setdefault(digest, branch) is not branch:  # a branch has one weak reference
+            self._claim(digest, _DRAW_FIX)
+        ordinal = self._counts.get(digest, 0)  # no other branch counts this digest, so no lock is needed
+        self._counts[digest] = ordinal + 1
         return ordinal
 
     def begin_foreign(self, digest: bytes) -> int:

@@ -12,6 +12,12 @@ from llmbatch.cassette.segment import SegmentName, damaged
 
 _OPEN_FILES = 128  # 1,000,000 interactions are about 80 files; macOS allows a process 256
 _READ_AHEAD_BYTES = 1 << 17  # a replay asks in the order of the recording, or nearly
+_NOTHING = (
+    b"",
+    0,
+    0,
+    0,
+)  # what was read ahead: the bytes, the number of their file, and where in it they begin and end
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -26,8 +32,7 @@ class Reader:
         self._kind = kind
         self._handles: dict[int, int] = {}
         self._lock = threading.Lock()
-        self._ahead = b""
-        self._ahead_of = (0, 0, 0)  # the file, the offset and the end of what was read ahead
+        self._ahead = _NOTHING
 
     def path(self, number: int) -> Path:
         """Return the file of that number."""
@@ -41,23 +46,23 @@ class Reader:
     def held(self, place: Position) -> tuple[bytes, int]:
         """Return bytes that hold one line, and where in them it begins. Raises CassetteDamaged as `line` does."""
         number, offset, length = place
+        text, of, start, end = self._ahead  # in one step: another thread may put another there
+        if of == number and start <= offset and offset + length <= end:
+            return text, offset - start
         with self._lock:
-            of, start, end = self._ahead_of
-            if of == number and start <= offset and offset + length <= end:
-                return self._ahead, offset - start
             try:
                 follows = of == number and end - _READ_AHEAD_BYTES <= offset <= end
                 text = self._read(number, max(length, _READ_AHEAD_BYTES) if follows else length, offset)
             except OSError as error:
                 raise self.damaged(place, error.strerror or str(error)) from error
-            self._ahead, self._ahead_of = text, (number, offset, offset + len(text))
+            self._ahead = (text, number, offset, offset + len(text))
         if len(text) < length:
             raise self.damaged(place, "the file ends before it does")
         return text, 0
 
     def forget(self) -> None:
         """Read from the file again what was read ahead: it may be older than the place that is asked for."""
-        self._ahead_of = (0, 0, 0)
+        self._ahead = _NOTHING
 
     def _read(self, number: int, length: int, offset: int) -> bytes:
         handle = self._handles.get(number)
