@@ -8,7 +8,6 @@ type. A column of such rows is stored in its own polars dtype where that gives e
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
@@ -47,6 +46,7 @@ _NATIVE_LISTS: dict[frozenset[type], Kind] = {
     frozenset(): LIST_NULL,
     **{frozenset({kind}): f"list[{name}]" for kind, name in SCALAR_KINDS.items() if name != NULL},
 }
+_INTEGERS = (INT, "list[int]")
 _CASTS = frozenset(
     {(INT, FLOAT), ("list[int]", "list[float]"), *((LIST_NULL, kind) for kind in _NATIVE_LISTS.values())}
 )
@@ -161,31 +161,22 @@ def _own(cell: Any) -> tuple[Cell, int]:
 
 
 def _stored(name: str, kind: type, cells: Sequence[Any], scrub: Scrub | None) -> tuple[Column, pl.Series]:
-    if kind is list:
-        elements = list(chain.from_iterable(cells))
-        listed = _NATIVE_LISTS.get(frozenset(map(type, elements)) - {type(None)})
-        if listed is not None and (listed != "list[int]" or _fit(elements)):
-            return Column(name, listed, packed=False), _lists(name, cells, elements, listed, scrub)
-    elif kind in SCALAR_KINDS:
-        plain = SCALAR_KINDS[kind]
+    elements: list[Any] = list(chain.from_iterable(cells)) if kind is list else []
+    types = frozenset(map(type, elements)) - {type(None)}
+    native = _NATIVE_LISTS.get(types) if kind is list else SCALAR_KINDS.get(kind)
+    if native is not None:
+        column = Column(name, native, packed=False)
         try:
-            return Column(name, plain, packed=False), _scalars(name, cells, plain, scrub)
-        except TypeError:  # integers that 64 bits do not hold
-            if kind is not int:
+            if kind is list:
+                return column, _lists(name, cells, elements, native, scrub)
+            return column, _scalars(name, cells, native, scrub)
+        except (TypeError, OverflowError):  # integers that 64 bits do not hold
+            if native not in _INTEGERS:
                 raise
     joined = NULL
     for cell in cells:
         joined = join(joined, kind_of(cell))
     return Column(name, joined, packed=True), _scalars(name, [json_text(cell) for cell in cells], STR, scrub)
-
-
-def _fit(numbers: Sequence[int | None]) -> bool:
-    """Tell whether 64 bits hold all of them."""
-    try:
-        array("q", [number for number in numbers if number is not None])
-    except OverflowError:
-        return False
-    return True
 
 
 def _lists(name: str, cells: Sequence[list[Any]], elements: list[Any], kind: Kind, scrub: Scrub | None) -> pl.Series:

@@ -27,11 +27,11 @@ from llmbatch.tables.write import write_rows
 
 Row = dict[str, Any]
 
-scalars = st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | st.text(max_size=6)
+scalars = st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.just(2**200) | st.floats() | st.text(max_size=6)
 values = (
     scalars
     | st.lists(st.text(max_size=4), max_size=3)
-    | st.lists(st.integers(-5, 5) | st.floats() | st.none(), max_size=3)
+    | st.lists(st.integers(-5, 5) | st.sampled_from([2**64, 2**200]) | st.floats() | st.none(), max_size=3)
     | st.dictionaries(st.text(max_size=3), scalars, max_size=2)
 )
 names = st.sampled_from(["a", "b", "ünï", "", "llmbatch_text"])
@@ -86,6 +86,8 @@ def test_every_cell_comes_back_as_it_went_in(rows: list[Row]) -> None:
         ([1, 0.5, None], pl.Float64, [1.0, 0.5, None]),
         ([None, None], pl.String, [None, None]),
         ([1, 2**64], pl.String, ["1", str(2**64)]),
+        ([1, 2**200], pl.String, ["1", str(2**200)]),
+        ([[1], [None, 2**200]], pl.String, ["[1]", f"[null,{2**200}]"]),
         ([["a"], [], None], pl.List(pl.String), [["a"], [], None]),
         ([[1], [0.5, None]], pl.List(pl.Float64), [[1.0], [0.5, None]]),
         ([{"b": 1, "a": [None]}, None], pl.String, ['{"b":1,"a":[null]}', None]),
