@@ -73,7 +73,7 @@ class Contents:
     def note_appended(self, kind: str, key: bytes, place: Position) -> None:
         """Take in a line that this process has written, so that `refresh` need not read it."""
         lines = self.answers if kind == SEGMENT else self.failures
-        lines.index.put(key, self.generation, place)
+        lines.put(key, self.generation, place)
         number, offset, length = place
         name = SegmentName(kind, number)
         if name in self._shelves.ends:  # else its header is still to be read

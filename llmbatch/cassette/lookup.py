@@ -7,18 +7,23 @@ is handed on.
 from __future__ import annotations
 
 from binascii import hexlify
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from llmbatch.call.key import call_key
 from llmbatch.call.values import Reply
 from llmbatch.cassette.index import Index, Position
-from llmbatch.cassette.line import PREFIX, BadLineError, Decoded, decode, decode_reply_at
+from llmbatch.cassette.line import PREFIX, BadLineError, Decoded, decode, decode_reply, decode_reply_at
 from llmbatch.cassette.reader import Reader
 from llmbatch.cassette.verify import digest_of
 
+_T = TypeVar("_T")
+
 _KEY_AT = len(PREFIX)
+_NONE_READ = (b"", 0)
 
 
 class Lines:
@@ -32,7 +37,12 @@ class Lines:
         self.index = Index()
         self.older: set[int] = set()
         self._reader = Reader(folder, kind)
-        self._last = (b"", 0)
+        self._last = _NONE_READ
+
+    def put(self, key: bytes, generation: int, place: Position) -> None:
+        """Take in a line that was just written: it answers its key, whatever did before."""
+        self.index.put(key, generation, place)
+        self._last = _NONE_READ
 
     def reply(self, key: bytes) -> Reply | None:
         """Return the reply recorded for a key, without parsing its request. Raises CassetteDamaged."""
@@ -43,12 +53,8 @@ class Lines:
         try:
             reply = decode_reply_at(text, at, at + place[2])
         except BadLineError:
-            self._reader.forget()
+            reply = self._read_anew(place, decode_reply)
             text, at = self._reader.held(place)
-            try:
-                reply = decode_reply_at(text, at, at + place[2])
-            except BadLineError as error:
-                raise self._reader.damaged(place, error) from error
         if not text.startswith(hexlify(key), at + _KEY_AT) and not (
             place[0] in self.older and self.whole(place).call.key == key
         ):
@@ -68,8 +74,8 @@ class Lines:
         """Return all of one line, with the digest of its request. Raises CassetteDamaged."""
         try:
             found = decode(self._reader.line(place))
-        except BadLineError as error:
-            raise self._reader.damaged(place, error) from error
+        except BadLineError:
+            found = self._read_anew(place, decode)
         call = found.call
         digest = digest_of(call.request)
         key = call_key(digest, call.repeat, call.ordinal) if place[0] in self.older else call.key
@@ -88,6 +94,14 @@ class Lines:
     def read(self, place: Position) -> bytes:
         """Return the bytes of one line. Raises CassetteDamaged."""
         return self._reader.line(place)
+
+    def _read_anew(self, place: Position, decoded: Callable[[bytes], _T]) -> _T:
+        """Return what a line holds that was not sound: it may have been read ahead before all of it was there."""
+        self._reader.forget()
+        try:
+            return decoded(self._reader.line(place))
+        except BadLineError as error:
+            raise self._reader.damaged(place, error) from error
 
     def close(self) -> None:
         """Close the files; a later read opens them again."""

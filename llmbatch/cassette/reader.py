@@ -12,12 +12,8 @@ from llmbatch.cassette.segment import SegmentName, damaged
 
 _OPEN_FILES = 128  # 1,000,000 interactions are about 80 files; macOS allows a process 256
 _READ_AHEAD_BYTES = 1 << 17  # a replay asks in the order of the recording, or nearly
-_NOTHING = (
-    b"",
-    0,
-    0,
-    0,
-)  # what was read ahead: the bytes, the number of their file, and where in it they begin and end
+# what was read ahead: the bytes, the number of their file, and where in it they begin and end
+_NOTHING = (b"", 0, 0, 0)
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -80,6 +76,7 @@ class Reader:
     def close(self) -> None:
         """Close all files."""
         with self._lock:
+            self.forget()
             while self._handles:
                 os.close(self._handles.popitem()[1])
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llmbatch.cassette.prices import with_prices
+from llmbatch.cassette.retrying import RetryingStore
 from llmbatch.cassette.segment import Metadata
 from llmbatch.cassette.store import Store
 from tests.cassette.test_store import call_of, reply_of
@@ -76,3 +77,18 @@ def test_prices_that_are_learned_in_the_middle_hold_from_then_on(tmp_path: Path)
 
     assert 2 == segments(tmp_path)
     assert [] == Store(tmp_path).verify()
+
+
+def test_what_is_asked_again_costs_what_it_did_now_and_in_every_replay(tmp_path: Path) -> None:
+    """The refusal was looked up just before; where it lies says nothing of the answer in its place."""
+    with Store(tmp_path, record_mode="new_episodes") as store:
+        store.use_prices({"m": OLD})
+        call = call_of(store, 0)
+        store.record(call, reply_of("no", status=400))
+    with RetryingStore(tmp_path, record_mode="new_episodes") as store:
+        store.use_prices({"m": DEARER})
+        assert store.find(call.key) is None
+        store.record(call, reply_of("yes"))
+        during = store.prices(call.key, "m")
+    with Store(tmp_path) as store:
+        assert DEARER == store.prices(call.key, "m") == during

@@ -13,7 +13,8 @@ import pytest
 from llmbatch.call.values import Call, Reply
 from llmbatch.cassette import reader
 from llmbatch.cassette.line import encode
-from llmbatch.cassette.segment import Metadata
+from llmbatch.cassette.lookup import Lines
+from llmbatch.cassette.segment import FAILURES, SEGMENT, Metadata, SegmentName
 from llmbatch.cassette.store import Mode, Store
 from llmbatch.cassette.syncing import BackgroundSync
 from llmbatch.errors import AnswerError, CassetteDamaged, ConfigError, InternalError
@@ -428,3 +429,25 @@ def test_a_short_read_is_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(reader, "_read_at", lambda handle, length, at: read_at(handle, min(length, 100), at))
 
         assert recorded == store.find(call.key)
+
+
+@pytest.mark.parametrize("kind", [SEGMENT, FAILURES])
+def test_a_line_that_was_read_ahead_half_is_read_again(tmp_path: Path, kind: str) -> None:
+    """A disk that was full for a moment: the half line is taken back, and another one stands in its place."""
+    store = Store(tmp_path)
+    calls = [call_of(store, number) for number in range(3)]
+    texts = [encode(call, reply_of(call.key.hex()), generation=0, case=None) for call in calls]
+    path = tmp_path / SegmentName(kind, 1).file
+    path.write_bytes(texts[0] + texts[1] + b"x" * len(texts[2]))
+    lines = Lines(tmp_path, kind)
+    for number, call in enumerate(calls):
+        lines.index.put(call.key, 0, (1, sum(map(len, texts[:number])), len(texts[number])))
+    assert all(lines.reply(call.key) for call in calls[:2])
+
+    path.write_bytes(b"".join(texts))
+
+    place = lines.index.get(calls[2].key)
+    assert place is not None
+    assert calls[2] == lines.whole(place).call
+    assert reply_of(calls[2].key.hex()) == lines.reply(calls[2].key)
+    lines.close()
