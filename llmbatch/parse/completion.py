@@ -47,10 +47,11 @@ class Completion(NamedTuple):
     @property
     def message(self) -> dict[str, Any]:
         """The assistant's message as received."""
-        if isinstance(self.held, bytes):
-            message: dict[str, Any] = orjson.loads(self.held)["choices"][0]["message"]
-            return message
-        return self.held
+        if isinstance(self.held, dict):
+            return self.held
+        looked_at = _looked_at(self.held)
+        assert isinstance(looked_at, Completion)  # what is read in one step is read member by member too
+        return looked_at.message
 
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -155,7 +156,8 @@ def _looked_at(body: bytes, content_type: str | None = None) -> Completion | Fai
 def _plain(body: bytes) -> Completion | None:
     """Return a completion of the usual form; None for all others, which are looked at member by member."""
     try:
-        document = _document(body)
+        # what is passed over must be text as well, and msgspec looks at that in a str alone
+        document = _document(body if body.isascii() else body.decode())
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if not document.choices or (choice := document.choices[0]).finish_reason == "error":

@@ -304,3 +304,19 @@ def test_no_document_makes_reading_raise(documents: list[Any]) -> None:
         body = orjson.dumps({"choices": [document], "usage": document, "error": None})
         assert isinstance(read_completion(body), Completion | Failure)
     assert isinstance(read_completion(events(*documents), "text/event-stream"), Completion | Failure)
+
+
+def test_a_number_beyond_every_float_leaves_the_message_readable() -> None:
+    """It is passed over when the answer is read, and again when the message is wanted for the next turn."""
+    completion = read(chat({"content": "yes"})[:-1] + b',"logprob":-1e999}')
+
+    assert {"role": "assistant", "content": "yes"} == completion.message
+
+
+@pytest.mark.parametrize("where", [b'"id":"HERE"', b'"usage":{"HERE":1}'])
+def test_a_body_that_is_no_text_is_no_answer_wherever_that_shows(where: bytes) -> None:
+    """Also in a member that nobody reads."""
+    body = (chat({"content": "yes"})[:-1] + b"," + where + b"}").replace(b"HERE", b"\xff")
+
+    assert _looked_at(body) == read_completion(body)
+    assert isinstance(read_completion(body), Failure)
