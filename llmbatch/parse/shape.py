@@ -48,8 +48,8 @@ class Shape(Generic[T]):
     adapter: TypeAdapter[T]
     validate_json: Callable[[str], T]
     """Validates the whole answer and unwraps it. Raises ValidationError, or what the author's code raises."""
-    may_hold_nan: bool
-    """Whether a number of any kind fits somewhere: pydantic takes NaN and Infinity for numbers, JSON does not."""
+    may_hold_infinity: bool
+    """Whether a number of any kind fits somewhere: pydantic takes one that is too large for an infinity."""
     _keys: Mapping[str, str]
     _formats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -121,7 +121,7 @@ def _build(tp: Any) -> Shape[Any]:
         wrapped=wrapped,
         adapter=adapter,
         validate_json=_unwrapping(tp) if wrapped else adapter.validator.validate_json,
-        may_hold_nan=b'"number"' in orjson.dumps(strict),
+        may_hold_infinity=b'"number"' in orjson.dumps(strict),
         _keys=keys,
         _formats={
             "json_schema": {

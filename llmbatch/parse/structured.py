@@ -50,8 +50,7 @@ def parse_answer(shape: Shape[T], completion: Completion, mode: StructuredMode) 
     text = completion.text or ""
     cut = completion.finish_reason == "length"
     parsed: Parsed[Any] | Failure | None = None
-    # text with a NaN or an Infinity that would be taken for a number goes the slow way
-    if text[:1] == "{" and not shape.plain and not (shape.may_hold_nan and ("NaN" in text or "Infinity" in text)):
+    if text[:1] == "{" and not shape.plain and _is_read_alike(text, shape):
         try:
             parsed = _parsed((shape.validate_json(text), "exact"))
         except Exception:  # noqa: BLE001 - the author's validators may raise anything: the slow way says what
@@ -98,6 +97,18 @@ def columns_of(value: T, shape: Shape[T]) -> dict[str, Any]:
     if shape.wrapped or not isinstance(dumped, dict):
         return {ANSWER: dumped}
     return dumped if tuple(dumped) == shape.fields else {name: dumped.get(name) for name in shape.fields}
+
+
+def _is_read_alike(text: str, shape: Shape[Any]) -> bool:
+    """Whether pydantic takes no more for JSON than JSON is: it knows NaN, and takes 1e999 for an infinity."""
+    if "NaN" in text or "Infinity" in text:
+        return False
+    if shape.may_hold_infinity:
+        try:
+            orjson.loads(text)
+        except ValueError:
+            return False
+    return True
 
 
 def _nothing_said(completion: Completion, cut: bool) -> Failure:

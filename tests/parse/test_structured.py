@@ -234,8 +234,14 @@ def test_a_long_value_is_cut_and_many_errors_are_counted() -> None:
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
 def test_a_constant_that_json_does_not_have_is_no_number(word: str) -> None:
-    """pydantic would take it."""
+    """pydantic would take it, also where it reads it and uses it for nothing."""
     assert failed(Point, said(f'{{"x": {word}}}')).kind is FailureKind.PARSE_ERROR
+    assert failed(Strange, said(f'{{"word": "abc", "other": {word}}}')).kind is FailureKind.PARSE_ERROR
+
+
+def test_a_number_beyond_every_float_is_no_infinity() -> None:
+    """pydantic would take it for one."""
+    assert failed(Point, said('{"x": 1e999}')).kind is FailureKind.INVALID_ANSWER
 
 
 def test_a_strict_model_takes_the_json_form_of_a_date() -> None:
