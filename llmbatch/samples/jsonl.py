@@ -33,7 +33,7 @@ def read_jsonl(stream: BinaryIO, *, parsed: bool = True, only: str | None = None
     """Yield a record for each line that is not blank; a line that is no JSON object has its `problem` set.
 
     Unless `parsed`, a record holds its line's bytes, and whether they are JSON is not looked at. With `only`, a
-    record may hold that one field alone.
+    record may hold that one field alone, and what is passed over may not be JSON.
     """
     number = 0
     read_only = None if only is None else _reader_of(only)
@@ -65,9 +65,15 @@ def read_jsonl(stream: BinaryIO, *, parsed: bool = True, only: str | None = None
             yield _record(number, text)
 
 
-def _reader_of(field: str) -> Callable[[bytes], dict[str, str] | None]:
-    """Return what reads one text out of an object and passes over the rest; None where it is not there as a text."""
-    only = msgspec.defstruct("Only", [("value", str)], rename={"value": field}, gc=False)
+def _reader_of(field: str) -> Callable[[bytes], dict[str, str] | None] | None:
+    """Return what reads one text out of an object and passes over the rest; None where it is not there as a text.
+
+    There is none for a name that JSON must escape.
+    """
+    try:
+        only = msgspec.defstruct("Only", [("value", str)], rename={"value": field}, gc=False)
+    except ValueError:
+        return None
     decode = msgspec.json.Decoder(only).decode
 
     def read(text: bytes) -> dict[str, str] | None:

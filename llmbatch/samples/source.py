@@ -185,18 +185,23 @@ class _Reader:
         return declared, ""
 
     def _refuse_second(self, declared: str, record: Record) -> None:
-        """Raise SampleError where an earlier record has this id: read again, since only hashes were kept."""
-        number = record.number
-        for earlier in self._records.records():
-            if earlier.number >= number:
+        """Raise SampleError where this record and an earlier one are whole and have this id.
+
+        Both are read again: of the one only a hash was kept, and of the other maybe the id alone was looked at.
+        """
+        first, number = 0, record.number
+        for again in self._records.records():
+            if again.data is not None and declared_id(again.data.get(self._id_field or "")) == declared:
+                if first and again.number == number:
+                    raise SampleError(
+                        f"two samples have the id {_short(declared)}",
+                        place=self._records.place(number),
+                        first=self._records.place(first),
+                        fix=f"make `{self._id_field}` unique, or declare no id: content then tells samples apart",
+                    )
+                first = first or again.number
+            if again.number >= number:
                 return
-            if earlier.data is not None and declared_id(earlier.data.get(self._id_field or "")) == declared:
-                raise SampleError(
-                    f"two samples have the id {_short(declared)}",
-                    place=self._records.place(number),
-                    first=self._records.place(earlier.number),
-                    fix=f"make `{self._id_field}` unique, or declare no id: content then tells samples apart",
-                )
 
     def _bad(self, sample_id: str, data: dict[str, Any], record: Record, problem: str) -> Sample:
         place = self._records.place(record.number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,24 @@ def test_the_compact_set_of_digests_behaves_as_a_set(declared: list[str]) -> Non
     for one in [*map(str, range(3001, 4500)), *declared]:
         assert (one not in known) == identities.is_first(one)
         known.add(one)
+
+
+def test_a_broken_line_with_the_id_of_another_is_a_bad_sample_and_counted(tmp_path: Path) -> None:
+    """Counting looks at the ids alone; what is broken elsewhere has none."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b'{"id": "a", "x": 1}\n{"id": "a", "x": "\xff"}\n{"id": "b", "x": 1e999}\n{"id": "b"}\n')
+    samples = open_samples(path, base_folders=[tmp_path], id_field="id")
+
+    assert 4 == samples.count()
+    assert [False, True, True, False] == [sample.error is not None for sample in samples]
+
+
+@pytest.mark.parametrize("name", ['the "id"', "a\\b", "a\tb"])
+def test_an_id_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """Also one that JSON must escape."""
+    path = tmp_path / "s.jsonl"
+    path.write_text(json.dumps({name: "a"}))
+    samples = open_samples(path, base_folders=[tmp_path], id_field=name)
+
+    assert 1 == samples.count()
+    assert ["a"] == [sample.id for sample in samples]
