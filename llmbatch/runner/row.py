@@ -126,7 +126,7 @@ class RowBuilder:
 
     def _look_at(self, task: PlannedTask, variant: Variant, fields: tuple[str, ...], columns: tuple[str, ...]) -> None:
         """Work out the names of rows with these sample fields and answer columns. Raises TaskError."""
-        taken = frozenset() if task.truth is None else frozenset({task.truth, TRUTH})
+        taken = {*variant.names} if task.truth is None else {*variant.names, task.truth, TRUTH}
         kept = [name for name in fields if name not in taken and name not in OWN_DTYPES]
         own = (*kept, *(() if task.truth is None else (TRUTH,)))
         clashing = [name for name in columns if name in own or name.startswith(PREFIX)]

@@ -393,3 +393,20 @@ async def t(sample, ask: Ask) -> dict[str, Any]:
 
     assert 4 == finished.exit_code
     assert 5 == recorded == finished.paid
+
+
+async def test_a_field_of_a_later_sample_is_no_second_column_of_a_variants_name(project: Project) -> None:
+    """The samples may be rows of an earlier run. Collection looks at the first of them alone."""
+    project.write_samples([{"id": "a"}, {"id": "b", "llmbatch_tone": ["x", {"y": 1}]}])
+
+    ran = await run(
+        project,
+        """
+@task(samples="data/commits.jsonl", id="id")
+@parametrize("tone", ["short"])
+def told(sample, tone: str) -> str:
+    return tone
+""",
+    )
+
+    assert ["short", "short"] == ran.rows["llmbatch_tone"].to_list()
