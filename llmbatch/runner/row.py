@@ -55,10 +55,6 @@ class Row(NamedTuple):
     cells: tuple[Any, ...]
     characters: int | None = None
 
-    def cell(self, name: str) -> Any:
-        """Return one cell."""
-        return self.cells[self.names.index(name)]
-
 
 _row_of: Callable[[tuple[Any, ...]], Row] = partial(tuple.__new__, Row)  # a third of the time of Row(...)
 

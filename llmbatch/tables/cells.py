@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from math import isfinite
 from pathlib import PurePath
 from typing import TypeAlias
 from uuid import UUID
@@ -112,13 +111,3 @@ def join(one: Kind, other: Kind) -> Kind:
 def json_text(cell: Cell) -> str:
     """Return the cell as compact JSON, members in their order; NaN and infinities in Python's spelling."""
     return json.dumps(cell, ensure_ascii=False, separators=(",", ":"))
-
-
-def is_plain(cell: Cell, kind: Kind) -> bool:
-    """Tell whether strict JSON with 64-bit integers gives this cell back unchanged."""
-    if kind == FLOAT:
-        return isfinite(cell)  # type: ignore[arg-type]  # a float, by its kind
-    if kind == "list[float]":
-        assert isinstance(cell, list)
-        return all(isfinite(number) for number in cell if isinstance(number, float))
-    return kind not in (BIGINT, JSON)
