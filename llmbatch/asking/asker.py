@@ -144,7 +144,7 @@ class Asker:
                 value = options[name]
                 if type(value) not in _SCALARS:
                     return manner_of(arguments, model, self._address(model))
-                key += (name, type(value), value)  # 1, 1.0 and True are equal, and are not sent alike
+                key += (name, repr(value))  # 1, 1.0 and True are equal, as are 0.0 and -0.0, and not sent alike
         kept = self._manners.get(key)
         if kept is None:
             if len(self._manners) >= _MANNERS_KEPT:

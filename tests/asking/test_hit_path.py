@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -28,7 +29,7 @@ from llmbatch.cassette.store import Store
 from llmbatch.client.chat import Body, Envelope, resolve_parameters
 from llmbatch.client.transport import Transport
 from llmbatch.config import Endpoint, ModelSettings, ResolvedModel, Timeouts
-from llmbatch.errors import TaskError
+from llmbatch.errors import AuthorError, TaskError
 from llmbatch.experiment.answer import Answer
 from llmbatch.prompt import Prompts
 
@@ -216,15 +217,39 @@ async def _sent(store: Store, question: Question) -> Reply | None:
 
 
 def test_options_that_are_equal_and_not_the_same_are_sent_apart() -> None:
-    """1, 1.0 and True are one key of a dictionary, and three requests."""
+    """1, 1.0 and True are one key of a dictionary, and three requests; so are 0.0 and -0.0, and two."""
     with TemporaryDirectory() as folder:
         asker = Asker(Store(Path(folder)), Prompts([]), lambda name: MODEL)
         sent = {
             asker.prepare(("Say it",), {"seed": seed}, Asking(CaseContext("case", 0), MODEL)).wire
-            for seed in (1, 1.0, True, 1)
+            for seed in (1, 1.0, True, 1, 0.0, -0.0)
         }
 
-    assert len(sent) == 3
+    assert len(sent) == 5
+
+
+def shapes() -> st.SearchStrategy[Any]:
+    """Shapes of which some are made anew for each ask, so that another may come to lie where one was."""
+    return st.sampled_from([lambda: Verdict, lambda: str, lambda: list[str], lambda: list[Literal["a", "b"]]])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), shapes(), st.sampled_from(["Say {x}", "Do {x}"]), texts), max_size=8))
+def test_no_two_ways_of_asking_are_taken_for_one(asks: list[tuple[bool, Any, str, str]]) -> None:
+    """What is kept from one ask to the next changes neither the bytes nor what the rows say of them."""
+    other = replace(MODEL, name="n")
+    with TemporaryDirectory() as folder:
+        kept = Asker(Store(Path(folder)), Prompts([]), lambda name: MODEL)
+        for is_other, shape, prompt, text in asks:
+            asking = [Asking(CaseContext("case", 0), other if is_other else MODEL) for _ in range(2)]
+            fresh = Asker(Store(Path(folder)), Prompts([]), lambda name: MODEL)
+            try:
+                expected = fresh.prepare((shape(), prompt, {"x": text}), {}, asking[0])
+            except AuthorError:  # a lone surrogate
+                continue
+            question = kept.prepare((shape(), prompt, {"x": text}), {}, asking[1])
+
+            assert (expected.wire, expected.key, expected.origin) == (question.wire, question.key, question.origin)
 
 
 def test_the_key_of_a_question_is_that_of_its_call() -> None:
