@@ -225,3 +225,15 @@ def test_any_edit_moves_the_fingerprint() -> None:
 
     assert len({fingerprint(text) for text in versions}) == len(versions)
     assert fingerprint("One {x}") == "5b7f3a91aeaa747e"
+
+
+def test_what_is_open_to_one_task_stays_withheld_from_another() -> None:
+    """Tasks share a prompt, and each withholds its own truth."""
+    template, fields = parse_prompt_text("{label} {kind}", place="p.md"), {"label": "x", "kind": "y"}
+    for truth in ("", "label", "sha", "kind", "label"):
+        withheld = frozenset({truth}) if truth else frozenset[str]()
+        if truth not in fields:
+            assert "x y" == template.render(fields, withheld=withheld)[-1]["content"]
+        else:
+            with pytest.raises(PromptError, match="withheld"):
+                template.render(fields, withheld=withheld)
