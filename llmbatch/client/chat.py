@@ -115,16 +115,6 @@ def _cut(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[bytes, by
     return b"{" + (head + b"," if head else b"") + b'"messages":', (b"," + tail if tail else b"") + b"}"
 
 
-def chat_body(
-    model: str,
-    messages: Sequence[Mapping[str, Any]],
-    parameters: Mapping[str, Any],
-    response_format: Mapping[str, Any] | None,
-) -> bytes:
-    """Return the JSON body of one request as it is sent. Raises TaskError where a value has no JSON form."""
-    return Envelope(model, parameters, response_format).around(messages).wire
-
-
 def _checked_float(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise TaskError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.client.chat import chat_body, resolve_parameters
+from llmbatch.client.chat import Envelope, resolve_parameters
 from llmbatch.errors import TaskError
 
 
@@ -44,7 +44,7 @@ def test_a_value_that_no_service_takes_is_refused_before_it_is_sent(options: dic
 def test_the_bytes_of_a_request_never_change() -> None:
     """A library upgrade that moves one byte would make every recorded answer a miss."""
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüße 🙂"}]
-    body = chat_body("m", messages, resolve_parameters({}, {"seed": 3}), {"type": "json_object"})
+    body = Envelope("m", resolve_parameters({}, {"seed": 3}), {"type": "json_object"}).around(messages).wire
 
     expected = (
         '{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Grüße 🙂"}],'
@@ -55,7 +55,7 @@ def test_the_bytes_of_a_request_never_change() -> None:
 
 def test_a_lone_surrogate_in_a_sample_can_be_sent() -> None:
     """JSON allows what UTF-8 does not; a line of a data set may hold one."""
-    body = chat_body("m", [{"role": "user", "content": "a\ud800b"}], {}, None)
+    body = Envelope("m", {}).around([{"role": "user", "content": "a\ud800b"}]).wire
 
     assert json.loads(body)["messages"][0]["content"] == "a\ud800b"
 
@@ -63,4 +63,4 @@ def test_a_lone_surrogate_in_a_sample_can_be_sent() -> None:
 def test_a_value_without_a_json_form_is_the_authors_error() -> None:
     """And names what orjson could not write."""
     with pytest.raises(TaskError, match="no JSON form"):
-        chat_body("m", [], {"stop": object()}, None)
+        Envelope("m", {"stop": object()}).around([])

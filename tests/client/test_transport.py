@@ -9,7 +9,7 @@ import pytest
 
 from llmbatch.call.failure import FailureKind as Kind
 from llmbatch.client import transport as transport_module
-from llmbatch.client.chat import chat_body, resolve_parameters
+from llmbatch.client.chat import Envelope, resolve_parameters
 from llmbatch.client.transport import ReplyTooLarge, Transport
 from llmbatch.config import Timeouts
 from llmbatch.policy import verdict_of_exception, verdict_of_reply
@@ -19,7 +19,7 @@ HEADERS = {"content-type": "application/json"}
 
 
 def body(text: str, **options: Any) -> bytes:
-    return chat_body("m", [{"role": "user", "content": text}], resolve_parameters({}, options), None)
+    return Envelope("m", resolve_parameters({}, options)).around([{"role": "user", "content": text}]).wire
 
 
 async def test_the_bytes_arrive_as_they_are_and_the_reply_is_whole(server: FaultServer) -> None:

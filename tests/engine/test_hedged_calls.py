@@ -16,7 +16,7 @@ from llmbatch.call.values import Reply
 from llmbatch.cassette.case import CaseContext
 from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.store import Store
-from llmbatch.client.chat import chat_body
+from llmbatch.client.chat import Envelope
 from llmbatch.client.retry import RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, Endpoint, resolve_model
@@ -105,7 +105,7 @@ def ordered(store: Store, server: FaultServer, text: str) -> Order:
     """Return the order of one question."""
     config = Config(Path(), endpoints={"service": Endpoint("service", server.base_url)})
     model = resolve_model(config, "service/m", lambda name: None)
-    body = chat_body("m", [{"role": "user", "content": text}], {}, None)
+    body = Envelope("m", {}).around([{"role": "user", "content": text}]).wire
     request = store.address("POST", model.chat_url, model.key_headers).request(body)
     return Order(store.call(request, 0, 0), body, model, CaseContext("case", 0))
 

@@ -11,7 +11,7 @@ from llmbatch.call.failure import Failure
 from llmbatch.cassette.case import CaseContext
 from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.store import Store
-from llmbatch.client.chat import chat_body
+from llmbatch.client.chat import Envelope
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, Endpoint, resolve_model
 from llmbatch.engine.protocol import Order
@@ -33,7 +33,7 @@ async def test_the_step_that_was_late_is_named_with_its_endpoint(tmp_path: Path,
         async with late_server() as url, Transport() as transport:
             config = Config(Path(), endpoints={"slow": Endpoint("slow", f"{url}/{how}", **seconds)})
             model = resolve_model(config, "slow/m", lambda name: None)
-            body = chat_body("m", [{"role": "user", "content": "hello"}], {}, None)
+            body = Envelope("m", {}).around([{"role": "user", "content": "hello"}]).wire
             call = store.call(store.address("POST", model.chat_url, model.key_headers).request(body), 0, 0)
 
             attempted = await Sender(store, transport).send(Order(call, body, model, CaseContext("case", 0)))

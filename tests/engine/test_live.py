@@ -14,7 +14,7 @@ from llmbatch.call.values import Reply
 from llmbatch.cassette.case import CaseContext
 from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.store import Store
-from llmbatch.client.chat import chat_body
+from llmbatch.client.chat import Envelope
 from llmbatch.client.retry import RetrySettings
 from llmbatch.client.transport import Transport
 from llmbatch.config import Config, Endpoint, ResolvedModel, resolve_model
@@ -71,7 +71,7 @@ def ordered(store: Store, server: FaultServer, text: str, case: str = "case") ->
     model: ResolvedModel = resolve_model(
         Config(Path(), endpoints={"service": endpoint}), "service/m", lambda name: None
     )
-    body = chat_body("m", [{"role": "user", "content": text}], {}, None)
+    body = Envelope("m", {}).around([{"role": "user", "content": text}]).wire
     request = store.address("POST", model.chat_url, model.key_headers).request(body)
     return Order(store.call(request, 0, 0), body, model, CaseContext(case, 0))
 
