@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_ALLOCATIONS_BETWEEN_LOOKS = 50_000
+_ALLOCATIONS_BETWEEN_LOOKS = 10_000
 
 
 @contextmanager
