@@ -102,29 +102,40 @@ def summary(rows: pl.DataFrame | pl.LazyFrame, prediction: str | None) -> pl.Dat
             n=pl.len(),
             ok=(status == "ok").sum(),
             answered=status.is_in(answered).sum(),
-            statuses=status.filter(status != "ok"),
             n_scored=pl.col("scored").sum(),
             n_correct=pl.col("correct").sum(),
             **_usage(),
         )
         .collect()
     )
-    return _frame([_summary_row(group) for group in grouped.iter_rows(named=True)], SUMMARY_SCHEMA)
+    # counted apart: lists of the statuses in each group would hold every case in memory
+    failed = (
+        frame.filter(status != "ok")
+        .group_by("llmbatch_task", "llmbatch_variant", "llmbatch_status", maintain_order=True)
+        .len()
+        .collect()
+    )
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for task, variant, kind, count in failed.iter_rows():
+        counts.setdefault((task, variant), {})[kind] = count
+    summaries = [
+        _summary_row(group, counts.get((group["llmbatch_task"], group["llmbatch_variant"]), {}))
+        for group in grouped.iter_rows(named=True)
+    ]
+    return _frame(summaries, SUMMARY_SCHEMA)
 
 
-def _summary_row(group: dict[str, object]) -> dict[str, object]:
-    statuses, n_scored, n_correct = group["statuses"], group["n_scored"], group["n_correct"]
-    assert isinstance(statuses, list)
+def _summary_row(group: dict[str, object], counts: Mapping[str, int]) -> dict[str, object]:
+    n_scored, n_correct = group["n_scored"], group["n_correct"]
     assert isinstance(n_scored, int)
     assert isinstance(n_correct, int)
-    counts = {status: statuses.count(status) for status in set(statuses)}
     by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     low, high = wilson_interval(n_correct, n_scored) or (None, None)
     return {
         **group,
         "task": group["llmbatch_task"],
         "variant": group["llmbatch_variant"],
-        "failed": len(statuses),
+        "failed": sum(counts.values()),
         "failures": ", ".join(f"{status} {count}" for status, count in by_count),
         "accuracy": n_correct / n_scored if n_scored else None,
         "accuracy_low": low,
