@@ -7,6 +7,7 @@ replayed request takes no slot and waits for nothing: the pace is kept where the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -16,7 +17,7 @@ import orjson
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.recording.canary import Canary
-from llmbatch.client.paced_pool import Line, PacedPool, Turn, current_turn
+from llmbatch.client.paced_pool import PacedPool, Passage, Turn, current_turn
 from llmbatch.client.proxy import proxy_of
 from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
 from llmbatch.config import Endpoint, ResolvedModel
@@ -34,7 +35,7 @@ def build_client(
     pacing: Pacing,
     settings: RetrySettings | None = None,
     *,
-    passage: Line | None = None,
+    passage: Passage | None = None,
     tab: Tab | None = None,
     before_send: Callable[[], None] = lambda: None,
     on_unintercepted: Callable[[InternalError], None] | None = None,
@@ -87,7 +88,7 @@ class PacedTransport(httpx2.AsyncHTTPTransport):
         settings: RetrySettings,
         before_send: Callable[[], None],
         *,
-        passage: Line | None = None,
+        passage: Passage | None = None,
         tab: Tab | None = None,
         proxy: str | None = None,
     ) -> None:
@@ -142,7 +143,7 @@ class PacedTransport(httpx2.AsyncHTTPTransport):
             turn.end(self._passage)
             if self._tab is not None:
                 turn.pay(self._tab, reply, attempted.verdict.kind)
-        return attempted
+        return attempted if turn.sent else replace(attempted, replayed=True)
 
     async def _send(self, request: httpx2.Request, turn: Turn) -> tuple[httpx2.Response, bytes]:
         token = current_turn.set(turn)

@@ -17,7 +17,7 @@ from llmbatch.money.tab import Tab
 from llmbatch.pacing import Pacing, Slot
 
 
-class Line(Protocol):
+class Passage(Protocol):
     """Where attempts wait until the service may be called."""
 
     @property
@@ -49,7 +49,7 @@ class Turn:
     sent: bool = False
     reserved_usd: float | None = None
 
-    def end(self, passage: Line | None) -> None:
+    def end(self, passage: Passage | None) -> None:
         """Give back what it has."""
         if self.slot is not None:
             self.slot.release()
@@ -81,7 +81,7 @@ class PacedPool:
         pacing: Pacing,
         before_send: Callable[[], None],
         *,
-        passage: Line | None,
+        passage: Passage | None,
         tab: Tab | None,
     ) -> None:
         self._pool = pool

@@ -31,7 +31,7 @@ class Attempted(Generic[T]):
     """What an attempt came to: a value or an error, its verdict, and the wait the service asked for.
 
     `attempts` counts all of them, this one included; `with_retries` fills it in. `received` is the body that came over
-    the wire, if one did; `replayed` says that nothing was sent, since the answer had been recorded meanwhile.
+    the wire, if one did; `replayed` says that nothing was sent: the answer was recorded, or nothing may be sent.
     Not changed once it is made; to freeze it would take thrice the time to make one.
     """
 
@@ -67,7 +67,7 @@ class RetrySettings:
 
     def heard(self, attempted: Attempted[T]) -> Attempted[T]:
         """Return the attempt as reviewed; whoever wants to hear of it has."""
-        if self.review is not None:
+        if self.review is not None and not attempted.replayed:  # which says nothing of the service
             attempted = self.review(attempted)
         if self.on_attempt is not None:
             self.on_attempt(attempted)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from llmbatch.call.failure import Failure, FailureKind
+from llmbatch.call.failure import Failure
 from llmbatch.cassette.case import current_case
 from llmbatch.client.retry import Attempted, RetrySettings
 from llmbatch.config import ResolvedModel
@@ -39,7 +39,6 @@ class Teller:
         hedge: bool,
     ) -> None:
         """Hear of an attempt (from 0) of `ask` that failed, came after one that did, or was sent beside another."""
-        self._hedged[order.model.qualified] += hedge
         verdict = attempted.verdict
         self.log.write(
             "attempt",
@@ -54,6 +53,19 @@ class Teller:
             taken_us=int(taken_seconds * 1e6),
             cost_usd=cost_usd,
             hedge=hedge,
+        )
+
+    def hedge(self, order: Order, *, after_seconds: float, won: bool) -> None:
+        """Hear of a call that was sent beside a late one, when it has ended."""
+        self._hedged[order.model.qualified] += 1
+        self.log.write(
+            "hedge",
+            endpoint=order.model.endpoint.name,
+            model=order.model.name,
+            case=order.case.case_id,
+            key=order.call.key.hex(),
+            after_seconds=round(after_seconds, 3),
+            won=won,
         )
 
     def with_waits(self, model: ResolvedModel, settings: RetrySettings) -> RetrySettings:
@@ -87,7 +99,7 @@ class Teller:
         if settings.on_attempt is not None:
             settings.on_attempt(attempted)
         verdict, number = attempted.verdict, attempted.attempts - 1
-        if (verdict.kind is None and not number) or verdict.kind is FailureKind.NOT_RUN:
+        if attempted.replayed or (verdict.kind is None and not number):
             return
         self.log.write(
             "attempt",

@@ -133,3 +133,25 @@ async def test_a_miss_of_a_replay_passes_unchanged_and_unretried_and_takes_no_sl
             await ask(client, "hello")
 
     assert calls == [0]
+
+
+async def test_what_is_replayed_is_no_news_of_the_service(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorded refusal was reviewed when it came: what is known of a service is what it says now."""
+    reviewed: list[Attempted[Any]] = []
+
+    def review(attempted: Attempted[Any]) -> Attempted[Any]:
+        reviewed.append(attempted)
+        return attempted
+
+    async def replay(self: Any, request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(400, stream=httpx2.ByteStream(b'{"error": {"message": "as recorded"}}'))
+
+    async with build_client(model_of(server), Pacing(1), RetrySettings(review=review)) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", replay)
+            with pytest.raises(openai.BadRequestError, match="as recorded"):
+                await ask(client, "hello")
+        with pytest.raises(openai.BadRequestError):
+            await ask(client, "[[400]]")
+
+    assert len(reviewed) == server.truth()["calls"] == 1

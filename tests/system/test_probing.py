@@ -96,3 +96,16 @@ def test_json_that_is_called_something_else_is_an_answer_and_said_once(project: 
 
     assert finished.code == 0, finished.err
     assert finished.err.count("text/plain") == 1
+
+
+def test_refusals_that_are_replayed_stop_no_run(project: Project, server: FaultServer) -> None:
+    """Only a service that is asked can refuse all first questions: a replay gives the rows of the recording."""
+    project.write_experiment(CLIENT)
+    project.write_samples(messages("fine", *(f"[[400]] {number}" for number in range(25))))
+    recorded, statuses = project.exp(), project.rows()["llmbatch_status"].to_list()
+    replayed = project.exp("--last-failed")
+
+    assert (1, 1) == (recorded.code, replayed.code), replayed.err
+    assert statuses == ["ok", *project.rows()["llmbatch_status"]]
+    assert [] == events(project, "attempt")
+    assert 26 == server.truth()["calls"]
