@@ -24,6 +24,11 @@ class Underway:
     hedged: bool = False
     is_hedge: bool = False
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether its attempt has been sent, or has ended."""
+        return self.stage in {"service", "back-off"}
+
     def enter(self, stage: Stage, now: float) -> None:
         """Note that the call waits for something else from now on."""
         self.stage = stage

@@ -55,11 +55,14 @@ class Attempts:
             return self._nothing_sent(order, number)
         try:
             attempted = await self._admitted(order, call, number)
-        except BaseException:  # what is broken off may have been billed
-            spending.settle(model, body, reserved_usd, received=None, kind=FailureKind.TIMEOUT)
+        except BaseException:
+            if call.is_sent:  # what is broken off may have been billed
+                spending.settle(model, body, reserved_usd, received=None, kind=FailureKind.TIMEOUT)
+            else:
+                spending.release(reserved_usd)
             raise
         kind, received = attempted.verdict.kind, attempted.received
-        if kind is FailureKind.NOT_RUN:
+        if kind is FailureKind.NOT_RUN or attempted.replayed:
             spending.release(reserved_usd)
         else:
             cost_usd = spending.settle(model, body, reserved_usd, received=received, kind=kind, number=number)

@@ -32,7 +32,6 @@ MOST_KEPT = 1000
 MOST_SHARE = 0.02
 """Hedges for each call of the run; a run too short for one may send one."""
 
-_GOES_FIRST = frozenset({"turn", "slot"})
 LEAST_CHECK_SECONDS, MOST_CHECK_SECONDS = 0.01, 1.0
 CHECKS_WITHIN = 20
 
@@ -84,7 +83,7 @@ class Hedging:
         for a slot there are none: it goes first.
         """
         left = max(1, int(MOST_SHARE * self._answers)) - self.sent
-        if left <= 0 or any(call.stage in _GOES_FIRST for call in calls):
+        if left <= 0 or not all(call.is_sent for call in calls):
             return []
         late_after = self.late_after()
         late = [

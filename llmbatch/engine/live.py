@@ -14,6 +14,7 @@ from functools import partial
 from llmbatch.call.failure import Failure
 from llmbatch.call.values import Reply
 from llmbatch.cassette.recording.canary import Canary
+from llmbatch.cassette.store import Store
 from llmbatch.client.retry import Attempted, RetrySettings, with_retries
 from llmbatch.client.transport import LIBRARY
 from llmbatch.client.underway import Underway
@@ -25,7 +26,6 @@ from llmbatch.engine.health import Halt, Health
 from llmbatch.engine.hedger import Hedger
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.errors import AnswerError, LlmbatchError, NoAnswerRecorded
-from llmbatch.runlog import Log, NoLog
 
 
 @dataclass(slots=True)
@@ -40,7 +40,6 @@ class LiveEngine:
     retry: RetrySettings
     health: Health
     hedger: Hedger | None = None
-    log: Log = field(default_factory=NoLog)
     clock: Callable[[], float] = time.monotonic
     flights: Flights = field(init=False)
     _outrun: dict[asyncio.Task[None], Order] = field(default_factory=dict)
@@ -115,15 +114,8 @@ class LiveEngine:
             if won:
                 self._land(flight, attempted, hedge)
         finally:
-            self.log.write(
-                "hedge",
-                endpoint=order.model.endpoint.name,
-                model=order.model.name,
-                case=flight.case,
-                key=order.call.key.hex(),
-                after_seconds=round(late_seconds, 3),
-                won=won,
-            )
+            if hedge.is_sent:  # else the first call has ended while it waited for its turn
+                self.attempts.teller.hedge(order, after_seconds=late_seconds, won=won)
 
     def _hedge_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -161,12 +153,17 @@ class LiveEngine:
         return known[1]
 
 
-def refuse(model: ResolvedModel, halt: Halt) -> None:
-    """Raise where a client may not send: NoAnswerRecorded without a key, AnswerError when the run has ended."""
+def refuse(model: ResolvedModel, halt: Halt, store: Store) -> None:
+    """Raise where a client may not send.
+
+    NoAnswerRecorded without a key, DiskError where no answer could be kept, AnswerError when the run has ended.
+    """
     if not model.can_call:
         raise NoAnswerRecorded(
             f"no recorded answer from {model.text}, and nothing may be called: {model.endpoint.key_env} is not set",
             fix=f"set {model.endpoint.key_env} and run again",
         )
+    if store.disk_error is not None:
+        raise store.disk_error
     if halt.requested:
         raise AnswerError(NOT_SENT.message, kind=NOT_SENT.kind)

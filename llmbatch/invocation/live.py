@@ -54,6 +54,7 @@ class Live:
         log: Log,
     ) -> None:
         self._config = config
+        self._store = store
         self._spending = spending
         self._note = note
         self._log = log
@@ -70,7 +71,7 @@ class Live:
         sender = Sender(store, self._transport)
         attempts = Attempts(store, sender, spending, self._pacing, halt, self._health, self._teller)
         self._hedger = Hedger(self._free_slots, halt.sleep, self._count_hedge)
-        self.engine = LiveEngine(attempts, self._retry, self._health, self._hedger, log)
+        self.engine = LiveEngine(attempts, self._retry, self._health, self._hedger)
         self.answers = 0
 
     def build_client(self, model: ResolvedModel) -> openai.AsyncOpenAI:
@@ -86,7 +87,7 @@ class Live:
             ),
             passage=self._health.passage(model),
             tab=Tab(self._spending, model, lambda text: resolve_model(self._config, text)),
-            before_send=lambda: refuse(model, self._halt),
+            before_send=lambda: refuse(model, self._halt, self._store),
             on_unintercepted=self._halt.by_error,
         )
 

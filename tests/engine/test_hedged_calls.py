@@ -32,7 +32,6 @@ from llmbatch.money.book import PriceBook
 from llmbatch.money.purse import Purse
 from llmbatch.money.spending import Spending
 from llmbatch.pacing import Pacing
-from llmbatch.runlog import NoLog
 from llmbatch.runner.stop import Stop
 from tests.support.fault_server import FaultServer
 
@@ -42,14 +41,17 @@ Opened = Callable[..., AbstractAsyncContextManager[LiveEngine]]
 
 
 class Heard:
-    """A run log that keeps what it is told of hedges."""
+    """A run log that keeps what it is told of hedges, and the totals."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.totals: list[dict[str, Any]] = []
 
     def write(self, event: str, /, **details: Any) -> None:
         if event == "hedge":
             self.events.append(details)
+        elif event == "calls":
+            self.totals.append(details)
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +90,9 @@ def engine(store: Store, server: FaultServer, heard: Heard) -> Opened:
             health = Health(stop)
             spending = Spending(PriceBook(), Purse(), record_prices=store.use_prices, on_end=stop.by_error)
             attempts = Attempts(
-                store, Sender(store, transport), spending, Pacing(8), stop, health, Teller(NoLog(), spending.bills)
+                store, Sender(store, transport), spending, Pacing(8), stop, health, Teller(heard, spending.bills)
             )
-            engine = LiveEngine(attempts, RetrySettings(max_retries, **settings), health, hedger, heard)
+            engine = LiveEngine(attempts, RetrySettings(max_retries, **settings), health, hedger)
             await engine.obtain(ordered(store, server, "the first call to a service goes alone"))
             await asyncio.to_thread(server.reset)
             engine.nothing_left_to_start()
@@ -222,3 +224,18 @@ async def test_a_call_is_hedged_once(engine: Opened, store: Store, server: Fault
         await opened.obtain(order)
 
     assert server.truth()["calls"] == 2
+
+
+async def test_a_second_call_that_is_given_up_is_in_the_totals(
+    engine: Opened, store: Store, server: FaultServer, heard: Heard
+) -> None:
+    """It was sent, and may be paid for."""
+    order = ordered(store, server, "[[drip x1]] [[hang]] [[delay=0.1]] hello")
+
+    async with engine() as opened:
+        outcome = await opened.obtain(order)
+    opened.attempts.teller.tell_totals()
+
+    assert isinstance(outcome, Reply)
+    assert [False] == [hedge["won"] for hedge in heard.events]
+    assert [(3, 1)] == [(total["calls"], total["hedged"]) for total in heard.totals]

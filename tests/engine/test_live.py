@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,33 @@ async def test_the_end_of_the_engine_ends_what_is_on_its_way(
 
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_what_was_not_sent_is_no_attempt_that_may_be_billed(
+    engine: LiveEngine, store: Store, server: FaultServer
+) -> None:
+    """Of two that are broken off one waited for the other's slot."""
+    await engine.obtain(ordered(store, server, "the first call goes alone"))
+    engine.attempts = replace(engine.attempts, pacing=Pacing(1))
+    orders = [ordered(store, server, f"[[hang]] {number}") for number in range(2)]
+    waiting = [asyncio.create_task(engine.obtain(order)) for order in orders]
+    await arrived(server, 2)
+    await engine.close()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    spending = engine.attempts.spending
+
+    assert (2, 1) == (spending.bill.attempts, spending.bill.unanswered)
+    assert spending.purse.in_flight == 0
+
+
+async def test_an_answer_that_was_recorded_meanwhile_costs_nothing(
+    engine: LiveEngine, store: Store, server: FaultServer
+) -> None:
+    """As where `client` has asked the same: the recorder answers, and nothing is sent."""
+    orders = [ordered(store, server, "hello", f"case {number}") for number in range(2)]
+
+    outcomes = [await engine.obtain(order) for order in orders]
+
+    assert outcomes[0] == outcomes[1]
+    assert [(1, 0), (0, 1)] == [(order.case.paid, order.case.cached) for order in orders]
+    assert server.truth()["calls"] == engine.attempts.spending.bill.attempts == 1

@@ -27,6 +27,20 @@ def shrug(ask):
             return Verdict(reasoning_steps=[], category="adaptive")
     return asked
 """
+MANY_CALLS = """
+from llmbatch import parametrize, task
+
+@task(samples="data/commits.jsonl", id="id")
+@parametrize("model", ["service/model-a"])
+async def say(sample, client, model):
+    for number in range(10):
+        asked = [{"role": "user", "content": f"{sample['message']} {number}"}]
+        try:
+            await client.chat.completions.create(model=model.name, messages=asked)
+        except Exception:
+            pass
+    return {"said": "all"}
+"""
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
@@ -173,3 +187,14 @@ def test_a_cassette_on_read_only_media_replays_and_verifies(tmp_path: Path, serv
     assert digest(project) == before
     assert (refused.code, "--offline" in refused.err) == (7, True), refused.err
     assert names == sorted(path.name for path in project.cassette.iterdir())
+
+
+def test_a_client_sends_nothing_that_could_not_be_kept(project: Project, server: FaultServer) -> None:
+    """Whatever the task makes of the error: no further answer is paid for and lost."""
+    project.write_experiment(MANY_CALLS)
+    project.write_samples(commits(SAMPLES))
+    run = project.start("--concurrency", "4", program=(LIMITED, "30000"))
+    _, err = run.communicate(timeout=120)
+
+    assert run.returncode == 7, err
+    assert 0 < len(recorded(project)) < server.truth()["calls"] <= len(recorded(project)) + 4
