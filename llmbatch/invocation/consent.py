@@ -67,6 +67,8 @@ class Consent:
                 return
             foreseen = await self.foresee()
             spent = self.spending.bill.usd
+            if self.stop.requested:
+                return
             if foreseen.cost is None or spent + foreseen.cost.high_usd <= self.above_usd:
                 self._approved_usd = math.inf if foreseen.cost is None else self.above_usd
             elif await self._confirmed(_question(foreseen, spent)):

@@ -75,11 +75,11 @@ class SecondLook:
             pass
 
     async def close(self) -> None:
-        """End the second process, and what waits for it."""
-        if self._process is not None and self.stop.requested:
-            self._process.kill()
-        if self._looking is not None:
-            await self._looking
+        """Wait for the second process. The end of the run, also one that comes meanwhile, is its end."""
+        while self._looking is not None and not self._looking.done():
+            if self.stop.requested and self._process is not None:
+                self._process.kill()
+            await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
 
     def _look_at(self, cases: list[Case]) -> None:
         if self.total - self._finished < MANY:

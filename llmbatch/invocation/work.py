@@ -122,14 +122,19 @@ class Work:
                 del running[case.index]
 
         stop = self.stop
-        cases = run_window(
-            self.plan,
-            work,
-            window=self.window,
-            may_start=lambda: stop.reason is None,
-            on_last=self.live.nothing_left_to_start,
-        )
-        window = asyncio.ensure_future(cases)
+
+        async def cases() -> None:
+            await run_window(
+                self.plan,
+                work,
+                window=self.window,
+                may_start=lambda: stop.reason is None,
+                on_last=self.live.nothing_left_to_start,
+            )
+            if second_look is not None:  # here, where Ctrl-C is heard
+                await second_look.close()
+
+        window = asyncio.ensure_future(cases())
         stalls = StallWatch(running, self.live, counters, note=self.note, log=self.run_log, sleep=stop.sleep)
         watching = asyncio.ensure_future(stalls.watch())
 
@@ -145,15 +150,9 @@ class Work:
             self.cancelled = self.cancelled or not self.stop.requested
         finally:
             watching.cancel()
-        if self._given_up:
-            named = ", ".join(sorted(self._given_up)[:MOST_NAMED])
-            more = f", and {len(self._given_up) - MOST_NAMED:,} more" if len(self._given_up) > MOST_NAMED else ""
-            self.note(
-                f"still on their way when the run ended: {named}{more}; "
-                "what the service answers them may be paid for, and is asked again by the next run"
-            )
+        self._tell_of_given_up()
         self._tell_of_cut_answers()
-        if second_look is not None:
+        if second_look is not None:  # where a signal or an error has ended the window
             await second_look.close()
         self._add_rows_not_run(runner)
         if self.store.record_mode == "all" and not self.stop.requested:
@@ -208,6 +207,17 @@ class Work:
                     self.spool.add_cells(case.index, *runner.not_run(case).row)
         except LlmbatchError as error:  # the samples cannot be read again: the rows there are, are written
             self._end(error)
+
+    def _tell_of_given_up(self) -> None:
+        """Name the cases that the end of the run has broken off."""
+        if not self._given_up:
+            return
+        named = ", ".join(sorted(self._given_up)[:MOST_NAMED])
+        more = f", and {len(self._given_up) - MOST_NAMED:,} more" if len(self._given_up) > MOST_NAMED else ""
+        self.note(
+            f"still on their way when the run ended: {named}{more}; "
+            "what the service answers them may be paid for, and is asked again by the next run"
+        )
 
     def _tell_of_cut_answers(self) -> None:
         """Say where so many answers were cut off that it can hardly be the answers."""

@@ -132,3 +132,17 @@ async def test_the_end_of_the_run_is_a_no() -> None:
     await waiting
 
     assert 0 == table.made
+
+
+async def test_nobody_is_asked_when_the_end_has_come_during_the_estimate() -> None:
+    """A question that cannot be answered any more is not put."""
+    table = Table([], foreseen(50.0))
+
+    async def interrupted() -> Foreseen:
+        table.stop.by_interrupt()
+        return foreseen(50.0)
+
+    table.consent.foresee = interrupted
+    await table.consent.obtain(ORDER)
+
+    assert (0, []) == (table.made, table.questions)

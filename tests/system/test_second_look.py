@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from llmbatch.invocation import second_look
 from llmbatch.invocation.second_process import look_again
 from tests.support.fault_server import FaultServer
 from tests.support.project import Project, commits
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -35,6 +38,13 @@ from llmbatch import Answer, Ask, task
 @task(samples=[{"id": str(number)} for number in range(120)], id="id")
 async def at_hand(sample: dict, ask: Ask) -> Answer[str]:
     return await ask("What about {id}?", sample, model="service/model-a")
+"""
+
+HANGS_THERE = """
+import pathlib, sys
+if sys.argv[0].endswith("second_process.py"):
+    pathlib.Path("looking").touch()
+    time.sleep(600)
 """
 
 
@@ -166,3 +176,18 @@ async def test_cases_are_held_back_while_the_second_process_takes_its_time(
 
     assert 4 == run.exit_code, run.message
     assert 10 + 2 * 4 + second_look.CASES >= server.truth()["calls"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals to other processes are POSIX")
+def test_an_interrupt_ends_the_wait_for_the_second_process(project: Project, server: FaultServer) -> None:
+    """The cases are done by then: they have their rows, as after any Ctrl-C."""
+    project.write_experiment(unstable("'nothing'") + HANGS_THERE)
+    project.write_samples(commits(120))
+    with project.start() as process:
+        until((project.root / "looking").exists, process)
+        until(lambda: server.truth()["answered"] == 120, process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+
+    assert 2 == process.returncode, err
+    assert ["ok"] * 120 == project.rows()["llmbatch_status"].to_list()
