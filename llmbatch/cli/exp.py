@@ -65,7 +65,7 @@ def _confirm(options: Mapping[str, Any]) -> Confirm | None:
 
 async def _run_all(prepared: Sequence[Prepared], ask_first: Confirm | None) -> int:
     exit_codes: list[int] = []
-    budgets = {each.settings.budget_usd for each in prepared}  # of the command line or a profile: one for all of them
+    budgets = {each.budget_usd for each in prepared}  # where they say the same, it is one for all of them
     budget_usd = budgets.pop() if len(budgets) == 1 else None
     purse = None if budget_usd is None else Purse(budget_usd)
     for each in prepared:

@@ -177,3 +177,17 @@ async def test_a_program_may_give_a_budget(project: Project) -> None:
     assert "BudgetReached" in (run.message or "")
     assert 0 < run.bill.usd <= 2.0
     assert run.paid == run.bill.attempts < 30
+
+
+def test_the_budget_of_the_configuration_is_one_for_all_files(project: Project, server: FaultServer) -> None:
+    """As that of the command line: what may be spent is spent once."""
+    project.service = PRICED
+    project.configure("budget_usd = 5.0")
+    text = (project.root / "experiments" / "study.py").read_text()
+    (project.root / "experiments" / "other.py").write_text(text.replace("def classify", "def another"))
+    project.write_samples(commits(60))
+
+    done = project.exp("experiments/other.py", "--concurrency", "4")
+
+    assert 1 == done.code, done.err
+    assert 2.0 < billed_usd(server) <= 5.0
