@@ -78,6 +78,12 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
         allow_abbrev=False,
     )
     exp.add_argument("targets", nargs="+", metavar="PATH[::task[variant]]", help="what to run")
+    exp.add_argument("--profile", metavar="NAME", help="the options of [profiles.NAME] of the configuration")
+    for add in (_add_selection, _add_recording, _add_pace, _add_money, _add_output):
+        add(exp)
+
+
+def _add_selection(exp: Parser) -> None:
     select = exp.add_argument_group("select cases")
     select.add_argument("-k", dest="keyword", metavar="EXPR", help="tasks and variants whose name matches")
     select.add_argument("-m", dest="marks", metavar="EXPR", help="tasks and values with these marks")
@@ -95,6 +101,9 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
         "--last-failed", action="store_true", default=None, help="the cases whose row was not ok in the last run"
     )
     select.add_argument("--collect-only", action="store_true", help="list the variants and stop")
+
+
+def _add_recording(exp: Parser) -> None:
     record = exp.add_argument_group("record and replay")
     record.add_argument("--record-mode", choices=MODES, help="as in vcrpy (default new_episodes; none when CI is set)")
     record.add_argument("--offline", action="store_true", help="replay only: mode none, and no connection is made")
@@ -111,6 +120,9 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
         choices=DURABILITIES,
         help="what an answer survives once a task has it: the process's death (default), or a power cut",
     )
+
+
+def _add_pace(exp: Parser) -> None:
     pace = exp.add_argument_group("pace")
     pace.add_argument("--concurrency", type=int, metavar="N", help="HTTP attempts in flight (default 64)")
     pace.add_argument("--rpm", type=int, metavar="N", help="requests a minute to each endpoint (default as configured)")
@@ -123,6 +135,9 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
         const=False,
         help="send no second call for one that is late when nothing is left to start",
     )
+
+
+def _add_money(exp: Parser) -> None:
     money = exp.add_argument_group("money")
     money.add_argument(
         "--dry-run", action="store_true", help="send nothing; say what would be called, why, and what it would cost"
@@ -134,7 +149,9 @@ def _add_exp(commands: argparse._SubParsersAction[Parser]) -> None:
         "--budget", dest="budget_usd", metavar="USD", help="stop before the run spends more: 5usd, 0.50 (default none)"
     )
     money.add_argument("--yes", action="store_true", help="at a terminal, do not ask before paying")
-    exp.add_argument("--profile", metavar="NAME", help="the options of [profiles.NAME] of the configuration")
+
+
+def _add_output(exp: Parser) -> None:
     out = exp.add_argument_group("output")
     out.add_argument("--results", metavar="DIR", help="another folder than results/<experiment>")
     out.add_argument(

@@ -8,9 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llmbatch.cassette.store import Store
-from llmbatch.config import Config, ResolvedModel
+from llmbatch.config import ResolvedModel
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.engine.stalls import Waiting
+from llmbatch.invocation.prepared import Prepared
 from llmbatch.money.spending import Spending
 from llmbatch.runlog import Log
 from llmbatch.runner.counters import Counters
@@ -27,29 +28,25 @@ class LiveSide:
 
     def __init__(
         self,
-        config: Config,
-        concurrency: int,
+        prepared: Prepared,
         store: Store,
         stop: Stop,
         *,
         counters: Counters,
         spending: Spending,
-        rpm: int | None = None,
-        tpm: int | None = None,
         note: Callable[[str], None],
         log: Log,
-        hedge: bool = False,
     ) -> None:
-        self._arguments: tuple[Any, ...] = (config, concurrency, store, stop)
+        self._arguments: tuple[Any, ...] = (prepared.config, prepared.concurrency, store, stop)
         self._options: dict[str, Any] = {
             "counters": counters,
             "spending": spending,
-            "rpm": rpm,
-            "tpm": tpm,
+            "rpm": prepared.settings.rpm,
+            "tpm": prepared.settings.tpm,
             "note": note,
             "log": log,
         }
-        self._hedge = hedge
+        self._hedge = prepared.hedge
         self._live: Live | None = None
         self._is_last = False
 

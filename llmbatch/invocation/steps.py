@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from llmbatch.cassette.retrying import RetryingStore
@@ -18,7 +20,7 @@ from llmbatch.experiment.columns import declared_kinds
 from llmbatch.invocation.collector import collecting_seldom
 from llmbatch.invocation.intercepting import intercepted
 from llmbatch.invocation.live_side import LiveSide
-from llmbatch.invocation.logged import logged
+from llmbatch.invocation.logged import Ending, logged
 from llmbatch.invocation.missing import missing_answers
 from llmbatch.invocation.models import Models
 from llmbatch.invocation.opening import check_digest, make_results_folder, make_store
@@ -31,7 +33,7 @@ from llmbatch.invocation.work import Work
 from llmbatch.money.purse import Purse
 from llmbatch.money.spending import Spending
 from llmbatch.plan import Plan
-from llmbatch.runlog import Log, write_exception
+from llmbatch.runlog import Log, RunLog, write_exception
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.stop import Stop
 from llmbatch.tables.spool import Spool
@@ -70,72 +72,85 @@ async def execute(
     puts a question to a person before the run costs more than they said; without it nobody is asked.
     """
     experiment, settings, plan = prepared.experiment, prepared.settings, prepared.plan
-    total = plan.count()
     with ExitStack() as stack:
-        store = stack.enter_context(_store_of(prepared))
-        stack.enter_context(_told_what_is_lost(store))
-        if settings.expect_digest is not None:
-            check_digest(prepared.cassette, settings.expect_digest)
-        offline = prepared.mode.mode == "none"
-        models = Models(prepared.config, store.recorded_base_url, store.recorded_model_name, offline=offline)
-        asked = models.of_plan(plan)
-        purse = purse or Purse(prepared.budget_usd)
-        book = open_book(purse, store, asked.values())
-        path = make_results_folder(prepared.results, datetime.now(UTC))
-        run_log, ending = stack.enter_context(logged(prepared, path, total, counters, store.scrub_text))
-
-        def note(text: str) -> None:
-            run_log.write("note", text=text)
-            display.note(store.scrub_text(text))
-
-        stop = Stop()
-        spool = stack.enter_context(
-            Spool(path, declared=_declared(plan), scrub=store.scrub_bytes if prepared.secrets else None)
-        )
-        spending = make_spending(book, purse, store, models=asked.values(), stop=stop, log=run_log, note=note)
-        live = LiveSide(
-            prepared.config,
-            prepared.concurrency,
-            store,
-            stop,
-            counters=counters,
-            spending=spending,
-            rpm=prepared.settings.rpm,
-            tpm=prepared.settings.tpm,
-            note=note,
-            log=run_log,
-            hedge=prepared.hedge,
-        )
-        work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
-        if store.can_record and not settings.allow_unstable:
-            work.second_look = SecondLook(prepared, total, stop, run_log, note)
+        opened = _open(stack, prepared, counters, display, purse or Purse(prepared.budget_usd))
+        work, store, spending = opened.work, opened.work.store, opened.spending
         if confirm is not None and settings.budget_usd is None:  # a budget is an answer
             _ask_first(prepared, work, spending, display, confirm)
-        stack.enter_context(intercepted(store, prepared.config.allow_hosts, stop, note))
+        stack.enter_context(intercepted(store, prepared.config.allow_hosts, work.stop, work.note))
         stack.callback(display.stop)
         stack.enter_context(collecting_seldom())
-        await work.run(lambda: display.start(total, experiment.name, experiment.path.name))
+        await work.run(lambda: display.start(plan.count(), experiment.name, experiment.path.name))
         tell_counters(spending.bill, counters)
         display.stop()
-        tables = write_tables(spool, path, plan, settings.formats)
-        if spool.schema.mixed:
-            note(f"columns with values of unlike types are JSON text: {', '.join(spool.schema.mixed)}")
-        message = _message_of(prepared, work, asked, total)
-        exit_code = _with_tables(work.exit_code(), tables, run_log)
-        ending.exit_code, ending.message = exit_code, message
+        tables = write_tables(work.spool, opened.path, plan, settings.formats)
+        if work.spool.schema.mixed:
+            work.note(f"columns with values of unlike types are JSON text: {', '.join(work.spool.schema.mixed)}")
+        ending = opened.ending
+        ending.message = _message_of(prepared, work, opened.asked)
+        ending.exit_code = _with_tables(work.exit_code(), tables, work.run_log)
         store.close()  # here, so that the log's last event tells of a disk that does not take the last answers
         if work.cancelled:
             raise asyncio.CancelledError
-    said = [message, run_log.problem, *(error.report() for error, _ in tables.broken)]
+    return _run_of(opened, tables)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a run has open, and where it leaves its results. `asked` are the models of its plan by their text."""
+
+    path: Path
+    run_log: RunLog
+    ending: Ending
+    asked: Mapping[str, ResolvedModel]
+    spending: Spending
+    work: Work
+
+
+def _open(stack: ExitStack, prepared: Prepared, counters: Counters, display: Display, purse: Purse) -> _Opened:
+    """Open the cassette, the results and the run log, which the stack closes; nothing is called."""
+    plan, settings = prepared.plan, prepared.settings
+    store = stack.enter_context(_store_of(prepared))
+    stack.enter_context(_told_what_is_lost(store))
+    if settings.expect_digest is not None:
+        check_digest(prepared.cassette, settings.expect_digest)
+    offline = prepared.mode.mode == "none"
+    models = Models(prepared.config, store.recorded_base_url, store.recorded_model_name, offline=offline)
+    asked = models.of_plan(plan)
+    book = open_book(purse, store, asked.values())
+    path, total = make_results_folder(prepared.results, datetime.now(UTC)), plan.count()
+    run_log, ending = stack.enter_context(logged(prepared, path, total, counters, store.scrub_text))
+
+    def note(text: str) -> None:
+        run_log.write("note", text=text)
+        display.note(store.scrub_text(text))
+
+    stop = Stop()
+    spool = stack.enter_context(
+        Spool(path, declared=_declared(plan), scrub=store.scrub_bytes if prepared.secrets else None)
+    )
+    spending = make_spending(book, purse, store, models=asked.values(), stop=stop, log=run_log, note=note)
+    live = LiveSide(prepared, store, stop, counters=counters, spending=spending, note=note, log=run_log)
+    work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
+    if store.can_record and not settings.allow_unstable:
+        work.second_look = SecondLook(prepared, total, stop, run_log, note)
+    return _Opened(path, run_log, ending, asked, spending, work)
+
+
+def _run_of(opened: _Opened, tables: Tables) -> Run:
+    """Return what is left behind."""
+    work, ending = opened.work, opened.ending
+    counters = work.counters
+    said = [ending.message, opened.run_log.problem, *(error.report() for error, _ in tables.broken)]
     return Run(
-        exit_code=int(exit_code),
-        path=path,
+        exit_code=int(ending.exit_code),
+        path=opened.path,
         tables=tables.named,
-        variants={(task.name, variant.id): variant.values for task in plan.tasks for variant in task.variants},
+        variants={(task.name, each.id): each.values for task in work.plan.tasks for each in task.variants},
         paid=counters.paid,
         cached=counters.cached,
         failed=counters.failed,
-        bill=spending.bill,
+        bill=opened.spending.bill,
         message="\n".join(filter(None, said)) or None,
     )
 
@@ -163,8 +178,9 @@ def _ask_first(prepared: Prepared, work: Work, spending: Spending, display: Disp
     work.consent = consent_of(prepared, work, spending, paused(display, show, confirm))
 
 
-def _message_of(prepared: Prepared, work: Work, asked: Mapping[str, ResolvedModel], total: int) -> str | None:
+def _message_of(prepared: Prepared, work: Work, asked: Mapping[str, ResolvedModel]) -> str | None:
     """Return why the run ended early, or what is missing; None where nothing is."""
+    total = work.plan.count()
     message = work.stop.reason if total else _nothing_selected(prepared)
     if message is not None and work.counters.done < total:
         message = f"{message}\n{total - work.counters.done:,} of {total:,} cases were not run"

@@ -100,18 +100,7 @@ async def watched_replay(
         spending = make_spending(
             PriceBook(), Purse(), store, models=asked.values(), stop=stop, log=NoLog(), note=display.note
         )
-        live = LiveSide(
-            config,
-            prepared.concurrency,
-            store,
-            stop,
-            counters=counters,
-            spending=spending,
-            rpm=prepared.settings.rpm,
-            tpm=prepared.settings.tpm,
-            note=display.note,
-            log=NoLog(),
-        )
+        live = LiveSide(prepared, store, stop, counters=counters, spending=spending, note=display.note, log=NoLog())
         asker = Asker(store, Prompts(plan.experiment.base_folders), models.resolve)
         clients = Clients(live.build_client)
         executor = ThreadPoolExecutor(prepared.window, thread_name_prefix=TASK_THREADS)
