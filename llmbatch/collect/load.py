@@ -13,7 +13,13 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
 from types import ModuleType, TracebackType
 
@@ -69,15 +75,25 @@ def _importable(folder: Path) -> Iterator[None]:
     importlib.invalidate_caches()
     before = set(sys.modules)
     entry = str(folder)
+
+    def find_fresh(place: str) -> FileFinder:
+        if place != entry:  # below it may be an environment with all its libraries
+            raise ImportError
+        return FileFinder(place, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_FreshLoader, SOURCE_SUFFIXES))
+
     sys.path.insert(0, entry)
+    sys.path_hooks.insert(0, find_fresh)
+    sys.path_importer_cache.pop(entry, None)
     try:
         yield
     finally:
         if entry in sys.path:
             sys.path.remove(entry)
+        sys.path_hooks.remove(find_fresh)
+        sys.path_importer_cache.pop(entry, None)
         for name in set(sys.modules) - before:
             file = getattr(sys.modules[name], "__file__", None)
-            if file is not None and Path(file).is_relative_to(folder):
+            if file is not None and Path(file).is_relative_to(folder) and "site-packages" not in Path(file).parts:
                 _modules_beside.add(name)
 
 
