@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import pytest
 from llmbatch.call.failure import Failure
 from llmbatch.call.values import Reply
 from llmbatch.cassette.case import CaseContext
-from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.store import Store
 from llmbatch.client.chat import Envelope
 from llmbatch.client.retry import RetrySettings
@@ -52,24 +51,6 @@ class Heard:
             self.events.append(details)
         elif event == "calls":
             self.totals.append(details)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: FaultServer) -> FaultServer:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "tape", record_mode="new_episodes") as store, recording(store):
-        yield store
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import pytest
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.cassette.case import CaseContext
-from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.store import Store
 from llmbatch.client.chat import Envelope
 from llmbatch.client.retry import RetrySettings
@@ -32,24 +31,6 @@ from llmbatch.pacing import Pacing
 from llmbatch.runlog import NoLog
 from llmbatch.runner.stop import Stop
 from tests.support.fault_server import FaultServer
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: FaultServer) -> FaultServer:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "tape", record_mode="new_episodes") as store, recording(store):
-        yield store
 
 
 @pytest.fixture

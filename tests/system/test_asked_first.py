@@ -6,7 +6,6 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,6 @@ pty = pytest.importorskip("pty", reason="a terminal of one's own")
 pytestmark = pytest.mark.system
 
 QUESTION = "Go on? [y/N]"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: FaultServer) -> FaultServer:
-    running.reset()
-    return running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -18,18 +17,6 @@ pytestmark = pytest.mark.system
 
 PRICE_IN, PRICE_OUT = 1000.0, 2000.0
 PRICED = f"models.model-a = {{ usd_per_million_in = {PRICE_IN}, usd_per_million_out = {PRICE_OUT} }}\n"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: FaultServer) -> FaultServer:
-    running.reset()
-    return running
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""A fault server for the files that need no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.fault_server import FaultServer
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[FaultServer]:
+    """A server for the tests of one file."""
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: FaultServer) -> FaultServer:
+    """That server, its counters at nought."""
+    running.reset()
+    return running
