@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
     if options.run is not None:
         _show(_chosen(runs, options.run), as_json=options.json)
         return ExitCode.FINE
-    _list(runs, skipped, most=options.most, as_json=options.json)
+    looked_for = f"run{f' of {options.experiment}' if options.experiment else ''} below {folder}"
+    _list(runs, skipped, most=options.most, as_json=options.json, looked_for=looked_for)
     return ExitCode.FINE if runs else ExitCode.NOTHING_SELECTED
 
 
@@ -88,7 +89,7 @@ def _chosen(runs: list[PastRun], wanted: str) -> PastRun:
     )
 
 
-def _list(runs: list[PastRun], skipped: list[str], *, most: int, as_json: bool) -> None:
+def _list(runs: list[PastRun], skipped: list[str], *, most: int, as_json: bool, looked_for: str) -> None:
     from llmbatch.report.page import print_page  # noqa: PLC0415 - as above
     from llmbatch.report.runs import page_of_runs  # noqa: PLC0415 - as above
 
@@ -97,7 +98,7 @@ def _list(runs: list[PastRun], skipped: list[str], *, most: int, as_json: bool) 
         print(json.dumps({"runs": [_as_json(each) for each in shown], "skipped": skipped}, indent=2))
     else:
         pairs = [(each, _is_running(each)) for each in shown]
-        print_page(page_of_runs(pairs, more=len(runs) - len(shown), skipped=skipped))
+        print_page(page_of_runs(pairs, more=len(runs) - len(shown), skipped=skipped, looked_for=looked_for))
 
 
 def _show(chosen: PastRun, *, as_json: bool) -> None:

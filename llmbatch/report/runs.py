@@ -33,9 +33,14 @@ def ending_of(run: PastRun, *, runs: bool) -> str:
     return f"{known.get(int(code), 'unknown')} ({code:g})"
 
 
-def page_of_runs(runs: Sequence[tuple[PastRun, bool]], *, more: int, skipped: Sequence[str]) -> Iterator[Part]:
-    """Yield a line for each run (two at 80 columns), then what is not listed. With each run, whether it still runs."""
-    yield Heading(f"{counted(len(runs), 'run')}, the newest first" if runs else "no run was found")
+def page_of_runs(
+    runs: Sequence[tuple[PastRun, bool]], *, more: int, skipped: Sequence[str], looked_for: str = "run"
+) -> Iterator[Part]:
+    """Yield a line for each run (two at 80 columns), then what is not listed. With each run, whether it still runs.
+
+    `looked_for` says what there is none of, and where it was looked for.
+    """
+    yield Heading(f"{counted(len(runs), 'run')}, the newest first" if runs else f"no {looked_for} was found")
     for run, is_running in runs:
         parts = [f"{run.experiment}, {_variants_in_short(run)}: {ending_of(run, runs=is_running)}"]
         if run.end:

@@ -170,3 +170,13 @@ def test_a_log_of_any_length_takes_bounded_memory() -> None:
     assert MOST_KINDS + 1 == len(account.failures)
     assert 5000 == sum(group.count for group in account.failures.values())
     assert (MOST_LISTED, 4900) == (len(account.listed), account.not_listed)
+
+
+def test_an_experiment_without_runs_is_named_with_the_place_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that was mistyped is no empty list."""
+    write("2026-11-26T10-00-00Z", START, END)
+
+    code = main(["runs", "stuhdy"])
+
+    assert 5 == code
+    assert "no run of stuhdy below" in capsys.readouterr().out
