@@ -1,4 +1,4 @@
-"""A fault server for the files that need no other."""
+"""A fault server for each file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def running() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def server(running: FaultServer) -> FaultServer:
-    """That server, its counters at nought."""
+    """That server, its counters at nought; started again where the test before has stopped it."""
+    if not running.running:
+        running.start()
     running.reset()
     return running
