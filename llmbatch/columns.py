@@ -37,7 +37,7 @@ OWN_COLUMNS: tuple[Column, ...] = (
     Column("llmbatch_error", "str", "what is wrong, in words"),
     Column("llmbatch_text", "str", "what the model said, word for word"),
     Column("llmbatch_finish_reason", "str", "why the model stopped, as the service says"),
-    Column("llmbatch_mode", "str", "how structure was asked for: json_schema, json_object or text"),
+    Column("llmbatch_mode", "str", "how structure was asked for: json_schema, json_object, tool or text"),
     Column("llmbatch_served_model", "str", "the model the service says it used"),
     Column("llmbatch_fingerprint", "str", "the service's system fingerprint"),
     Column("llmbatch_tokens_in", "int", "tokens of the questions, as the service counted them"),

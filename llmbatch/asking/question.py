@@ -128,9 +128,8 @@ def manner_of(arguments: Arguments, model: ResolvedModel, address: Address) -> M
     options = arguments.options
     asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
     parameters = resolve_parameters(model.defaults, {**asked, **(options.get("extra_body") or {})})
-    envelope = Envelope(model.name, parameters, shape.response_format(mode))
-    instruction = "" if mode == "json_schema" else shape.instruction
-    return Manner(model, shape, mode, parameters, envelope, address, model.qualified, instruction)
+    envelope = Envelope(model.name, parameters, shape.request_members(mode))
+    return Manner(model, shape, mode, parameters, envelope, address, model.qualified, shape.instruction_in(mode))
 
 
 def word(

@@ -10,6 +10,7 @@ from llmbatch.call.values import Reply
 from llmbatch.experiment.answer import Answer
 from llmbatch.parse.completion import Completion, Usage, read_completion, usage_of
 from llmbatch.parse.structured import columns_of, parse_answer
+from llmbatch.parse.tool_answer import answered_by_tool
 from llmbatch.policy import verdict_of_reply
 
 
@@ -29,6 +30,8 @@ def answer_of(question: Question, reply: Reply) -> tuple[Answer[Any], Usage | No
     if isinstance(completion, Failure):
         return _failed(question, completion, reply=reply), usage_of(body)
     manner = question.manner
+    if manner.mode == "tool" and completion.tool_calls:
+        completion = answered_by_tool(completion, manner.shape.name)
     parsed = parse_answer(manner.shape, completion, manner.mode)
     if isinstance(parsed, Failure):
         return _failed(question, parsed, completion, reply), completion.usage

@@ -62,11 +62,10 @@ class Envelope:
     """
 
     def __init__(
-        self, model: str, parameters: Mapping[str, Any], response_format: Mapping[str, Any] | None = None
+        self, model: str, parameters: Mapping[str, Any], shape_members: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
         self._model = model
-        self._rest: dict[str, Any] = {} if response_format is None else {"response_format": response_format}
-        self._rest.update(parameters)
+        self._rest: dict[str, Any] = {**shape_members, **parameters}
         self._wire: tuple[bytes, bytes] | None = None
         self._canonical: tuple[bytes, bytes] | None = None
         with suppress(TypeError):  # what orjson refuses is spelled out, body by body

@@ -11,7 +11,10 @@ from typing import Any, Literal
 
 from llmbatch.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
-StructuredMode = Literal["json_schema", "json_object", "text"]
+StructuredMode = Literal["json_schema", "json_object", "tool", "text"]
+"""How the shape of an answer travels: as a strict schema, in words beside JSON mode, as a function that must be called,
+or in words alone. The best comes first."""
+
 Durability = Literal["process", "power"]
 """What an answer survives from the moment a task sees it: the death of the process, or a power cut as well."""
 

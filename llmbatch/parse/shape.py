@@ -29,6 +29,9 @@ VALUE = "value"
 """The property that holds an answer which is not an object: strict mode wants an object at the root."""
 ANSWER = "answer"
 """The column of an answer that has no fields."""
+TOOL_PURPOSE = "Give the answer"
+"""What the one function is for, in words that are part of recorded requests."""
+_MODES_IN_WORDS = frozenset({"json_object", "text"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,11 +54,15 @@ class Shape(Generic[T]):
     may_hold_infinity: bool
     """Whether a number of any kind fits somewhere: pydantic takes one that is too large for an infinity."""
     _keys: Mapping[str, str]
-    _formats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    _members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def response_format(self, mode: StructuredMode) -> Mapping[str, Any] | None:
-        """Return the request's `response_format` in a mode; None where the mode or the shape needs none."""
-        return self._formats.get(mode)
+    def request_members(self, mode: StructuredMode) -> Mapping[str, Any]:
+        """Return what a request says of the shape beside its messages; nothing where that is in words alone."""
+        return self._members.get(mode, {})
+
+    def instruction_in(self, mode: StructuredMode) -> str:
+        """Return the shape in words, for the modes in which nothing else tells the model of it."""
+        return self.instruction if mode in _MODES_IN_WORDS else ""
 
     def key_of(self, column: str) -> str:
         """Return the JSON key of a column: the alias of a field that has one, `value` if wrapped."""
@@ -123,14 +130,32 @@ def _build(tp: Any) -> Shape[Any]:
         validate_json=_unwrapping(tp) if wrapped else adapter.validator.validate_json,
         may_hold_infinity=b'"number"' in orjson.dumps(strict),
         _keys=keys,
-        _formats={
-            "json_schema": {
-                "type": "json_schema",
-                "json_schema": {"name": name, "schema": strict, "strict": True},
-            },
-            "json_object": {"type": "json_object"},
-        },
+        _members=_request_members(name, strict),
     )
+
+
+def _request_members(name: str, schema: JsonSchema) -> Mapping[str, Mapping[str, Any]]:
+    """Return the members of a request by mode.
+
+    The one function is forced by the word `required`, not by its name: llama.cpp takes an object for `auto`
+    (ggml-org/llama.cpp#26535), and with one function both say the same. It is not `strict`, which services without
+    strict schemas refuse or pass over, and it is those that are asked by a function.
+    """
+    return {
+        "json_schema": {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": name, "schema": schema, "strict": True},
+            }
+        },
+        "json_object": {"response_format": {"type": "json_object"}},
+        "tool": {
+            "tools": [
+                {"type": "function", "function": {"name": name, "description": TOOL_PURPOSE, "parameters": schema}}
+            ],
+            "tool_choice": "required",
+        },
+    }
 
 
 def _adapter(tp: Any, name: str) -> tuple[TypeAdapter[Any], JsonSchema]:

@@ -109,3 +109,5 @@ def _add_tool_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
     for name in ("name", "arguments"):
         if isinstance(function, dict) and isinstance(function.get(name), str):
             _append(call["function"], name, function[name])
+    if isinstance(function, dict) and isinstance(function.get("arguments"), dict):  # a call that is whole in one event
+        call["function"]["arguments"] = function["arguments"]

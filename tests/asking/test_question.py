@@ -70,6 +70,19 @@ def test_weaker_modes_put_the_schema_into_the_prompt(mode: str, sent: dict[str, 
     assert '"enum":["a","b"]' in request["messages"][-1]["content"]
 
 
+def test_in_tool_mode_the_shape_is_one_function_and_nothing_is_said_of_it() -> None:
+    """The schema travels as the function's parameters; the question stays as it is."""
+    request = body(Verdict, "Sort it", of=model("tool"))
+
+    (tool,) = request["tools"]
+    assert ("Verdict", ["a", "b"]) == (
+        tool["function"]["name"],
+        tool["function"]["parameters"]["properties"]["category"]["enum"],
+    )
+    assert ("required", "Sort it") == (request["tool_choice"], request["messages"][-1]["content"])
+    assert "response_format" not in request
+
+
 def test_options_stand_over_the_defaults_of_the_endpoint() -> None:
     """What the ask says is nearest; None takes a parameter out."""
     request = body("Say", of=model(temperature=0.3, seed=1), seed=7, max_tokens=None, extra_body={"top_k": 5})

@@ -44,7 +44,8 @@ def test_a_value_that_no_service_takes_is_refused_before_it_is_sent(options: dic
 def test_the_bytes_of_a_request_never_change() -> None:
     """A library upgrade that moves one byte would make every recorded answer a miss."""
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüße 🙂"}]
-    body = Envelope("m", resolve_parameters({}, {"seed": 3}), {"type": "json_object"}).around(messages).wire
+    envelope = Envelope("m", resolve_parameters({}, {"seed": 3}), {"response_format": {"type": "json_object"}})
+    body = envelope.around(messages).wire
 
     expected = (
         '{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Grüße 🙂"}],'

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional, get_args
 
 import orjson
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 from typing_extensions import TypedDict
 
+from llmbatch.config import StructuredMode
 from llmbatch.errors import TaskError
 from llmbatch.parse.shape import shape_of
 
@@ -173,18 +174,27 @@ def test_the_schema_of_a_type_is_these_bytes(tp: Any, schema: str) -> None:
     assert schema == orjson.dumps(shape_of(tp).json_schema).decode()
 
 
-def test_the_response_format_of_each_mode() -> None:
-    """The strict schema under the class's name, JSON mode, or nothing."""
+def test_what_a_request_says_of_the_shape_in_each_mode() -> None:
+    """The strict schema under the class's name, JSON mode, one function that must be called, or nothing."""
     shape = shape_of(Verdict)
 
     strict = {"name": "Verdict", "schema": shape.json_schema, "strict": True}
-    assert shape.response_format("json_schema") == {"type": "json_schema", "json_schema": strict}
-    assert shape.response_format("json_object") == {"type": "json_object"}
-    assert shape.response_format("text") is None
-    assert (
-        shape.instruction
-        == f"Answer with one JSON object that fits this JSON schema, and with nothing else:\n{GOLDEN[0][1]}"
-    )
+    function = {"name": "Verdict", "description": "Give the answer", "parameters": shape.json_schema}
+    assert {"response_format": {"type": "json_schema", "json_schema": strict}} == shape.request_members("json_schema")
+    assert {"response_format": {"type": "json_object"}} == shape.request_members("json_object")
+    tools = [{"type": "function", "function": function}]
+    assert {"tools": tools, "tool_choice": "required"} == shape.request_members("tool")
+    assert {} == shape.request_members("text")
+
+
+def test_the_shape_is_put_into_words_where_nothing_else_tells_the_model() -> None:
+    """JSON mode and text know no schema."""
+    shape = shape_of(Verdict)
+
+    words = f"Answer with one JSON object that fits this JSON schema, and with nothing else:\n{GOLDEN[0][1]}"
+    assert [words, words, "", ""] == [
+        shape.instruction_in(mode) for mode in ("json_object", "text", "json_schema", "tool")
+    ]
 
 
 def test_plain_text_asks_for_no_format() -> None:
@@ -193,7 +203,7 @@ def test_plain_text_asks_for_no_format() -> None:
 
     assert shape.plain
     assert shape.instruction == ""
-    assert [shape.response_format(mode) for mode in ("json_schema", "json_object", "text")] == [None] * 3
+    assert [{}] * 4 == [shape.request_members(mode) for mode in get_args(StructuredMode)]
     assert shape.fields == ("answer",)
 
 
