@@ -20,7 +20,7 @@ from llmbatch.cassette.recording.canary import Canary
 from llmbatch.client.paced_pool import PacedPool, Passage, Turn, current_turn
 from llmbatch.client.proxy import proxy_of
 from llmbatch.client.retry import Attempted, RetrySettings, attempted_error, attempted_reply, with_retries
-from llmbatch.config import Endpoint, ResolvedModel
+from llmbatch.config import BEARER_HEADER, Endpoint, ResolvedModel
 from llmbatch.errors import InternalError
 from llmbatch.money.tab import Tab
 from llmbatch.pacing import Pacing
@@ -63,8 +63,9 @@ def build_client(
         transport.prove_by_canary(f"`client` of {endpoint.name} (httpx2 {httpx2.__version__})", on_unintercepted)
     client = openai.AsyncOpenAI(
         api_key=resolved.key.reveal() if resolved.key is not None else "none",
-        base_url=endpoint.base_url,
-        default_headers=dict(endpoint.headers),
+        base_url=resolved.base_url,
+        default_headers=_headers(resolved),
+        default_query=dict(endpoint.query),
         max_retries=0,
         timeout=httpx2.Timeout(endpoint.timeout_seconds, connect=endpoint.connect_timeout_seconds, pool=None),
         http_client=openai.DefaultAsyncHttpxClient(transport=transport, follow_redirects=False),
@@ -72,6 +73,14 @@ def build_client(
     client.organization = None
     client.project = None
     return client
+
+
+def _headers(resolved: ResolvedModel) -> dict[str, Any]:
+    """Return the endpoint's headers; where its key has a header of its own, the SDK's is not sent."""
+    endpoint = resolved.endpoint
+    if endpoint.key_header == BEARER_HEADER:
+        return dict(endpoint.headers)
+    return {**endpoint.headers, "Authorization": openai.Omit(), **resolved.key_header()}
 
 
 _BROKEN_OFF: Attempted[Any] = Attempted(Verdict(kind=FailureKind.TIMEOUT))

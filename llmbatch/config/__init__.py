@@ -5,12 +5,14 @@ Reads one file and the environment mapping it is given; knows no experiment, no 
 
 from __future__ import annotations
 
+from llmbatch.config.addressing import BEARER_HEADER
 from llmbatch.config.reading import checked_url, load_config
 from llmbatch.config.resolving import DEFAULT_ENDPOINT, ResolvedModel, resolve_model
 from llmbatch.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from llmbatch.config.values import KNOWN_ENDPOINTS, Config, Durability, Endpoint, ModelSettings, Secret, StructuredMode
 
 __all__ = [
+    "BEARER_HEADER",
     "DEFAULT_ENDPOINT",
     "DEFAULT_TIMEOUTS",
     "KNOWN_ENDPOINTS",

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
+from llmbatch.config.addressing import is_header_name, take_key_header, take_model_path, take_query
 from llmbatch.config.section import Section, Source
 from llmbatch.config.values import (
     DEFAULT_ASK_ABOVE_USD,
@@ -150,7 +151,10 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
         base_url=_base_url(base_url, key_path, place=place),
         place=place,
         key_env=section.take_text("key_env", start.key_env) or None,
+        key_header=take_key_header(section, start.key_header),
         headers=_headers(section),
+        query=take_query(section),
+        model_path=take_model_path(section),
         structured=_structured(section) or start.structured,
         defaults=_defaults(section),
         concurrency=section.take_limit("concurrency"),
@@ -207,11 +211,7 @@ def _defaults(section: Section) -> Mapping[str, Any]:
 def _headers(section: Section) -> Mapping[str, str]:
     headers = section.take_table("headers")
     for name, value in headers.items():
-        if (
-            not isinstance(value, str)
-            or not value.isprintable()
-            or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name)
-        ):
+        if not isinstance(value, str) or not value.isprintable() or not is_header_name(name):
             section.refuse(f"headers.{name}", "is not a header with one line of text", fix="give a name and a text")
         if _CREDENTIAL_HEADERS.fullmatch(name):
             section.refuse(
@@ -243,7 +243,11 @@ def checked_url(text: str, key_path: str, *, place: str) -> str:
             fix="remove what is before the @; use key_env",
         )
     if parts.query or parts.fragment or "?" in text or "#" in text:
-        raise ConfigError(f"{key_path} has a query or fragment", place=place, fix="cut the URL before the ? or #")
+        raise ConfigError(
+            f"{key_path} has a query or fragment",
+            place=place,
+            fix="cut the URL before the ? or #; `query` adds parameters",
+        )
     return text.rstrip("/")
 
 
@@ -265,11 +269,12 @@ def _with_keys(config: Config, environ: Mapping[str, str], source: Source | None
         if endpoint.key_env and (value := environ.get(endpoint.key_env, ""))
     }
     for endpoint in config.endpoints.values():
-        for header, value in endpoint.headers.items():
-            if any(len(key.reveal()) >= 8 and key.reveal() in value for key in keys.values()):
-                raise ConfigError(
-                    f"endpoints.{endpoint.name}.headers.{header} holds the value of a key variable",
-                    place=str(source.path) if source else None,
-                    fix="remove the header: the key is sent as `authorization` by itself",
-                )
+        for table, settings in (("headers", endpoint.headers), ("query", endpoint.query)):
+            for name, value in settings.items():
+                if any(len(key.reveal()) >= 8 and key.reveal() in value for key in keys.values()):
+                    raise ConfigError(
+                        f"endpoints.{endpoint.name}.{table}.{name} holds the value of a key variable",
+                        place=str(source.path) if source else None,
+                        fix=f"remove it: the key is sent in `{endpoint.key_header}`; key_header names another",
+                    )
     return replace(config, keys=MappingProxyType(keys))

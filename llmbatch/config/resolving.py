@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from llmbatch.config.addressing import BEARER_HEADER, MODEL_PLACE
 from llmbatch.config.values import Config, Endpoint, ModelSettings, Secret, StructuredMode
 from llmbatch.errors import ConfigError
 
@@ -49,23 +51,31 @@ class ResolvedModel:
 
     @property
     def base_url(self) -> str:
-        return self.endpoint.base_url
+        """The address below which this model is called: the endpoint's, and the model's own path where it has one."""
+        path = self.endpoint.model_path
+        if not path:
+            return self.endpoint.base_url
+        return f"{self.endpoint.base_url}/{path.replace(MODEL_PLACE, quote(self.name, safe=''))}"
 
     @property
     def chat_url(self) -> str:
-        return f"{self.endpoint.base_url}/chat/completions"
+        return self.endpoint.with_query(f"{self.base_url}/chat/completions")
 
     @property
     def key_headers(self) -> Mapping[str, str]:
         """The headers that are stored with a request; credentials are not among them."""
         return {"content-type": "application/json", **self.endpoint.headers}
 
+    def key_header(self) -> dict[str, str]:
+        """Return the header that carries the key, nothing without one. For the wire alone."""
+        if self.key is None:
+            return {}
+        name, key = self.endpoint.key_header, self.key.reveal()
+        return {name: f"Bearer {key}" if name == BEARER_HEADER else key}
+
     def wire_headers(self) -> dict[str, str]:
         """Return all headers to send, the credential included. For the transport alone."""
-        headers = dict(self.key_headers)
-        if self.key is not None:
-            headers["authorization"] = f"Bearer {self.key.reveal()}"
-        return headers
+        return {**self.key_headers, **self.key_header()}
 
 
 def resolve_model(

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+from urllib.parse import urlencode
 
+from llmbatch.config.addressing import BEARER_HEADER
 from llmbatch.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 StructuredMode = Literal["json_schema", "json_object", "tool", "text"]
@@ -82,13 +84,19 @@ class Endpoint:
     probe decides. `rpm` and `tpm` are requests and tokens a minute, of all its models together. `free` says that its
     calls cost nothing, as those of this machine do. `place` says where the base URL was set, for messages.
 
+    The key is sent in `key_header`. `query` is added to every address, and `model_path`, with the model's name in the
+    place of `{model}`, stands between the base URL and the call.
+
     `timeout_seconds` is for one whole reply, the others for a connection, for the first byte and between two bytes.
     """
 
     name: str
     base_url: str
     key_env: str | None = None
+    key_header: str = BEARER_HEADER
     headers: Mapping[str, str] = field(default_factory=_empty, hash=False)
+    query: Mapping[str, str] = field(default_factory=_empty, hash=False)
+    model_path: str = ""
     timeout_seconds: float = DEFAULT_TIMEOUTS.total
     connect_timeout_seconds: float = DEFAULT_TIMEOUTS.connect
     first_byte_timeout_seconds: float = DEFAULT_TIMEOUTS.first_byte
@@ -101,6 +109,10 @@ class Endpoint:
     models: Mapping[str, ModelSettings] = field(default_factory=_empty, hash=False)
     free: bool = False
     place: str = field(default="built in", compare=False)
+
+    def with_query(self, url: str) -> str:
+        """Return an address of this service with the parameters that all have."""
+        return f"{url}?{urlencode(self.query)}" if self.query else url
 
     @cached_property
     def timeouts(self) -> Timeouts:

@@ -75,15 +75,16 @@ class Clients:
 
     def __init__(self, build: Callable[[ResolvedModel], openai.AsyncOpenAI]) -> None:
         self._build = build
-        self._clients: dict[str, openai.AsyncOpenAI] = {}
+        self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
 
     def of(self, model: ResolvedModel | None) -> Any:
         """Return the client of the model's endpoint. Raises ConfigError where a case has no model."""
         if model is None:
             raise no_model("client")
-        client = self._clients.get(model.endpoint.name)
+        place = model.endpoint.name, model.base_url  # the models of some services have a path each
+        client = self._clients.get(place)
         if client is None:
-            client = self._clients[model.endpoint.name] = self._build(model)
+            client = self._clients[place] = self._build(model)
         return client
 
     async def close(self) -> None:

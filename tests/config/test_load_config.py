@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llmbatch.cassette.scrub import _SECRET_PARAMETERS
 from llmbatch.config import Config, Secret, load_config, resolve_model
 from llmbatch.errors import ConfigError
 
@@ -110,6 +111,11 @@ def test_a_pyproject_without_a_table_is_the_root_and_no_source(tmp_path: Path) -
         ("[endpoints.openai]\ntimeout_seconds = inf", "timeout_seconds is inf", 2, "above 0"),
         ("[endpoints.openai]\nstructured = 'json-schema'", "structured is 'json-schema'", 2, '"json_schema"'),
         ("[endpoints.openai]\nheaders.X-Api-Key = 'a'", "is a credential", 2, "key_env"),
+        ("[endpoints.openai]\nquery.api_key = 'a'", "endpoints.openai.query.api_key is a credential", 2, "key_header"),
+        ("[endpoints.openai]\nquery.v = 2024-10-21", "endpoints.openai.query.v is not text", 2, 'v = "..." in quotes'),
+        ("[endpoints.openai]\nkey_header = 'a key'", "key_header is 'a key'", 2, 'key_header = "api-key"'),
+        ("[endpoints.openai]\nkey_header = 'Host'", "key_header is 'Host'", 2, 'key_header = "api-key"'),
+        ("[endpoints.openai]\nmodel_path = 'deployments'", "model_path is 'deployments'", 2, "deployments/{model}"),
         ("[endpoints.openai]\ndefaults.messages = []", "defaults.messages is not a default", 2, "remove it"),
         ("[endpoints.openai]\nmodels.a = { usd_per_million_in = -1 }", "usd_per_million_in is -1", 2, "0 or more"),
         ("hedge = 'no'", "hedge is text, not true or false", 1, "give true or false"),
@@ -157,6 +163,21 @@ def test_a_header_that_holds_a_key_is_refused_without_showing_it(tmp_path: Path)
         load(tmp_path, f"[endpoints.openai]\nheaders.x-gateway = 'pre-{KEY}'", {"OPENAI_API_KEY": KEY})
 
     assert KEY not in caught.value.report()
+
+
+def test_a_query_that_holds_a_key_is_refused_without_showing_it(tmp_path: Path) -> None:
+    """Addresses are stored in the cassette."""
+    with pytest.raises(ConfigError, match=r"openai\.query\.user holds the value of a key variable") as caught:
+        load(tmp_path, f"[endpoints.openai]\nquery.user = 'pre-{KEY}'", {"OPENAI_API_KEY": KEY})
+
+    assert KEY not in caught.value.report()
+
+
+def test_no_parameter_that_the_cassette_leaves_out_can_be_configured(tmp_path: Path) -> None:
+    """It would be sent and not stored, so the recorded address would not be the one that was asked."""
+    for name in _SECRET_PARAMETERS:
+        with pytest.raises(ConfigError, match="is a credential"):
+            load(tmp_path, f"[endpoints.openai]\nquery.{name} = 'a'")
 
 
 def test_openai_base_url_of_the_environment_gives_way_to_the_file(tmp_path: Path) -> None:

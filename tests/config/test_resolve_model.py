@@ -57,6 +57,28 @@ def test_a_model_can_be_called_when_its_endpoint_has_the_key_it_declares() -> No
     assert resolve_model(with_key, "openai/x").can_call
 
 
+AZURE = Endpoint(
+    "azure",
+    "https://r/openai",
+    "AZURE_KEY",
+    key_header="api-key",
+    query={"api-version": "2024-10-21", "x": "a b"},
+    model_path="deployments/{model}",
+    models={"mini": ModelSettings("my mini")},
+)
+
+
+def test_a_service_may_have_its_key_in_another_header_a_query_and_a_path_for_each_model() -> None:
+    """As Azure does: the model's name is part of the address."""
+    config = Config(Path(), endpoints={"azure": AZURE}, keys={"azure": Secret("k")})
+    model = resolve_model(config, "azure/mini")
+
+    assert "https://r/openai/deployments/my%20mini" == model.base_url
+    assert f"{model.base_url}/chat/completions?api-version=2024-10-21&x=a+b" == model.chat_url
+    assert {"content-type": "application/json", "api-key": "k"} == model.wire_headers()
+    assert {"content-type": "application/json"} == model.key_headers
+
+
 def test_an_unknown_endpoint_is_an_error_with_the_nearest() -> None:
     """A typing mistake must not become a model of another service."""
     with pytest.raises(ConfigError, match="no endpoint is named `lokal`") as caught:

@@ -47,7 +47,7 @@ class Asking:
 
     async def models(self, base_url: str) -> Reply:
         """Ask for the list of models. Raises Unanswered."""
-        return await self._send("GET", f"{base_url}/models", None)
+        return await self._send("GET", self._subject.endpoint.with_query(f"{base_url}/models"), None)
 
     async def call(self) -> Reply:
         """Make the smallest call to the subject's model. Raises Unanswered."""
