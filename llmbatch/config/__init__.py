@@ -6,6 +6,7 @@ Reads one file and the environment mapping it is given; knows no experiment, no 
 from __future__ import annotations
 
 from llmbatch.config.addressing import BEARER_HEADER
+from llmbatch.config.capabilities import UNKNOWN, Capabilities
 from llmbatch.config.reading import checked_url, load_config
 from llmbatch.config.resolving import DEFAULT_ENDPOINT, ResolvedModel, resolve_model
 from llmbatch.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
@@ -16,6 +17,8 @@ __all__ = [
     "DEFAULT_ENDPOINT",
     "DEFAULT_TIMEOUTS",
     "KNOWN_ENDPOINTS",
+    "UNKNOWN",
+    "Capabilities",
     "Config",
     "Durability",
     "Endpoint",

@@ -155,7 +155,8 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
         headers=_headers(section),
         query=take_query(section),
         model_path=take_model_path(section),
-        structured=_structured(section) or start.structured,
+        structured=_structured(section),
+        probe=section.take_flag_or_none("probe"),
         defaults=_defaults(section),
         concurrency=section.take_limit("concurrency"),
         rpm=section.take_limit("rpm"),
@@ -184,6 +185,7 @@ def _model(alias: str, section: Section) -> ModelSettings:
     settings = ModelSettings(
         name=section.take_text("name", alias) or alias,
         structured=_structured(section),
+        probe=section.take_flag_or_none("probe"),
         defaults=_defaults(section),
         concurrency=section.take_limit("concurrency"),
         rpm=section.take_limit("rpm"),

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from llmbatch.config.addressing import BEARER_HEADER, MODEL_PLACE
+from llmbatch.config.capabilities import UNKNOWN, Capabilities
 from llmbatch.config.values import Config, Endpoint, ModelSettings, Secret, StructuredMode
 from llmbatch.errors import ConfigError
 
@@ -20,6 +21,7 @@ class ResolvedModel:
     """One model of one endpoint. `name` goes over the wire, `text` is what the author wrote.
 
     `configured` is False where only the cassette knows the endpoint: it can be replayed and never called.
+    `capabilities` are what a probe has found; `is_unprobed` says that one is to be made before the first question.
     """
 
     text: str
@@ -28,6 +30,8 @@ class ResolvedModel:
     settings: ModelSettings
     key: Secret | None = None
     configured: bool = True
+    capabilities: Capabilities = UNKNOWN
+    is_unprobed: bool = False
 
     @property
     def can_call(self) -> bool:
@@ -41,8 +45,19 @@ class ResolvedModel:
 
     @property
     def structured(self) -> StructuredMode | None:
-        """How the model is declared to give structured output; None where nothing is declared."""
-        return self.settings.structured or self.endpoint.structured
+        """How the model gives structured output: as configured, as probed, as declared; None where nothing is known."""
+        configured = self.settings.structured or self.endpoint.structured
+        if configured is not None:
+            return configured
+        return self.capabilities.mode(self.endpoint.declared) or self.endpoint.declared
+
+    @property
+    def wants_probe(self) -> bool:
+        """Whether the configuration lets the model be probed: as it says, else where it does not set the mode."""
+        for said in (self.settings.probe, self.endpoint.probe):
+            if said is not None:
+                return said
+        return self.settings.structured is None and self.endpoint.structured is None
 
     @property
     def defaults(self) -> Mapping[str, Any]:

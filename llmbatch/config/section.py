@@ -113,10 +113,13 @@ class Section:
 
     def take_flag(self, name: str, default: bool = False) -> bool:
         """Return true or false."""
+        said = self.take_flag_or_none(name)
+        return default if said is None else said
+
+    def take_flag_or_none(self, name: str) -> bool | None:
+        """Return true or false; None where neither is said."""
         value = self._take(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
+        if value is not None and not isinstance(value, bool):
             self._wrong_type(name, value, bool)
         return value
 

@@ -61,11 +61,13 @@ class Secret:
 class ModelSettings:
     """One model of an endpoint. `name` is what goes over the wire; prices are USD per million tokens.
 
-    `concurrency`, `rpm` and `tpm` bound this model, beside what bounds its endpoint.
+    `concurrency`, `rpm` and `tpm` bound this model, beside what bounds its endpoint. `structured` and `probe` None are
+    as of the endpoint.
     """
 
     name: str
     structured: StructuredMode | None = None
+    probe: bool | None = None
     defaults: Mapping[str, Any] = field(default_factory=_empty, hash=False)
     concurrency: int | None = None
     rpm: int | None = None
@@ -80,9 +82,11 @@ class Endpoint:
     """A named OpenAI-compatible service.
 
     `key_env` names the environment variable of its key; None says that it needs none. `headers` are sent with
-    every request and are part of its key, so they never hold a credential. `structured` None means that a
-    probe decides. `rpm` and `tpm` are requests and tokens a minute, of all its models together. `free` says that its
-    calls cost nothing, as those of this machine do. `place` says where the base URL was set, for messages.
+    every request and are part of its key, so they never hold a credential. `structured` is what the configuration
+    sets; None means that a probe decides, and where there is none `declared`, what is known of the service from the
+    start. `probe` says whether its models are probed; None: those whose `structured` is not set. `rpm` and `tpm` are
+    requests and tokens a minute, of all its models together. `free` says that its calls cost nothing, as those of this
+    machine do. `place` says where the base URL was set, for messages.
 
     The key is sent in `key_header`. `query` is added to every address, and `model_path`, with the model's name in the
     place of `{model}`, stands between the base URL and the call.
@@ -102,6 +106,8 @@ class Endpoint:
     first_byte_timeout_seconds: float = DEFAULT_TIMEOUTS.first_byte
     idle_timeout_seconds: float = DEFAULT_TIMEOUTS.idle
     structured: StructuredMode | None = None
+    declared: StructuredMode | None = None
+    probe: bool | None = None
     defaults: Mapping[str, Any] = field(default_factory=_empty, hash=False)
     concurrency: int | None = None
     rpm: int | None = None
@@ -130,8 +136,8 @@ KNOWN_ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
     {
         known.name: known
         for known in (
-            Endpoint("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", structured="json_schema"),
-            Endpoint("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", structured="json_object"),
+            Endpoint("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", declared="json_schema"),
+            Endpoint("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", declared="json_object"),
             Endpoint("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
             Endpoint("ollama", "http://127.0.0.1:11434/v1"),
         )

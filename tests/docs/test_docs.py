@@ -210,7 +210,7 @@ def test_the_known_endpoints_are_documented_as_they_are() -> None:
 
     known = KNOWN_ENDPOINTS.values()
     assert [
-        (each.name, each.base_url, each.key_env or "none", each.structured or "not declared") for each in known
+        (each.name, each.base_url, each.key_env or "none", each.declared or "not declared") for each in known
     ] == documented
 
 
