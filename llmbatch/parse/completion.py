@@ -15,6 +15,7 @@ import orjson
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.parse.body import load_body
 from llmbatch.parse.stream import is_stream, join_stream
+from llmbatch.policy.bodies import BROKEN_OFF, message_of_error, status_of_break
 
 
 class Usage(NamedTuple):
@@ -73,7 +74,7 @@ class _Usage(msgspec.Struct, gc=False):
 class _Message(msgspec.Struct, gc=False):
     content: str
     refusal: None = None
-    tool_calls: None = None
+    tool_calls: list[msgspec.Raw] | None = None
     function_call: None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -123,8 +124,8 @@ def _looked_at(body: bytes, content_type: str | None = None) -> Completion | Fai
     if type(choice) is not dict:
         return _without_choice(document)
     finish_reason = choice.get("finish_reason")
-    if finish_reason == "error" or choice.get("error"):
-        return _service_error(choice.get("error") or document.get("error"))
+    if status_of_break(finish_reason) is not None or choice.get("error"):
+        return _service_error(choice.get("error") or document.get("error"), finish_reason)
     message = choice.get("message")
     if type(message) is not dict:
         text = choice.get("text")
@@ -160,9 +161,11 @@ def _plain(body: bytes) -> Completion | None:
         document = _document(body if body.isascii() else body.decode())
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    if not document.choices or (choice := document.choices[0]).finish_reason == "error":
+    if not document.choices or (choice := document.choices[0]).finish_reason in BROKEN_OFF:
         return None
     used, said = document.usage, choice.message
+    if said.tool_calls:
+        return None
     return _completed(
         (
             said.content,
@@ -227,9 +230,9 @@ def _without_choice(document: Mapping[str, Any]) -> Failure:
     return Failure(FailureKind.NOT_API, "the reply is JSON, but not a completion: it has no `choices`")
 
 
-def _service_error(error: object) -> Failure:
-    message = error.get("message") if isinstance(error, dict) else error
-    said = message[:200] if isinstance(message, str) and message else "no message"
+def _service_error(error: object, finish_reason: object = None) -> Failure:
+    message = message_of_error(error) if error else f"finish_reason `{finish_reason}`" if finish_reason else ""
+    said = message[:200] or "no message"
     return Failure(FailureKind.SERVER_ERROR, f"the service sent an error in a good reply: {said}")
 
 

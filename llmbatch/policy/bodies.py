@@ -14,6 +14,12 @@ from llmbatch.call.values import Reply
 
 _MESSAGE_CHARACTERS = 300
 _WORDING_CHARACTERS = 500  # services echo the prompt further on, and a prompt may say anything
+BROKEN_OFF: Mapping[str, int] = {
+    "error": 500,  # OpenRouter
+    "insufficient_system_resource": 503,  # DeepSeek
+    "abort": 500,  # vLLM and SGLang: the engine gave the request up (vllm-project/vllm#57082)
+}
+"""The finish reasons of an answer that the service itself broke off, and the status that each stands for."""
 _COMPLETE_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 # What services write where a number could stand; whatever is not named is a server error.
 _STATUS_OF_CODE: Mapping[str, int] = {
@@ -142,6 +148,11 @@ def parse_json(body: bytes, *, strict: bool = True) -> Any:
         return None
 
 
+def status_of_break(finish_reason: Any) -> int | None:
+    """Return the status that a finish reason stands for with which a service says that it broke an answer off."""
+    return BROKEN_OFF.get(finish_reason) if isinstance(finish_reason, str) else None
+
+
 def status_of_error(error: Any) -> int:
     """Return the HTTP status that an error object inside a 2xx stands for; 500 where it does not say."""
     if isinstance(error, Mapping):
@@ -154,7 +165,7 @@ def status_of_error(error: Any) -> int:
 
 def words_of_error(error: Any) -> str:
     """Return the codes of an error object, the nested one of Azure included, and the start of its message."""
-    inner = error.get("innererror") if isinstance(error, Mapping) else None
+    inner = error.get("innererror") or error.get("inner_error") if isinstance(error, Mapping) else None
     codes = [
         source[name]
         for source in (error, inner)
@@ -166,10 +177,21 @@ def words_of_error(error: Any) -> str:
 
 
 def message_of_error(error: Any) -> str:
-    """Return the sentence of an error object."""
+    """Return the sentence of an error object, with that of the provider who was asked by the service."""
     if isinstance(error, Mapping) and isinstance(error.get("message"), str):
-        return str(error["message"])
+        return str(error["message"]) + _said_by_provider(error.get("metadata"))
     return error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
+
+
+def _said_by_provider(metadata: Any) -> str:
+    """Return the name and the words that OpenRouter hands on beside `Provider returned error`."""
+    if not isinstance(metadata, Mapping):
+        return ""
+    name, raw = metadata.get("provider_name"), metadata.get("raw")
+    shown = f" ({name})" if isinstance(name, str) and name else ""
+    if not raw:
+        return shown
+    return f"{shown}: {raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False, default=str)}"
 
 
 def _status_of_code(code: Any) -> int | None:
@@ -198,8 +220,9 @@ def _error_in(document: Any) -> Any:
         if isinstance(place, Mapping):
             if place.get("error"):
                 return place["error"]
-            if place.get("finish_reason") == "error":
-                return {"message": "the choice's finish_reason is `error`"}
+            status = status_of_break(reason := place.get("finish_reason"))
+            if status is not None:
+                return {"message": f"the choice's finish_reason is `{reason}`", "code": status}
     return None
 
 

@@ -20,8 +20,11 @@ _CONTEXT_WORDS = (
     "prompt is too long",
     "input is too long",
     "exceeds the maximum allowed input length",  # SGLang
-    "longer than the model's context length",
+    "longer than the model's context length",  # SGLang
+    "exceed_context_size_error",  # llama.cpp
+    "contextwindowexceedederror",  # LiteLLM
 )
+_FULL_CONTEXT_WORDS = ("exceed_context_size_error", "context size has been exceeded")  # llama.cpp, while it answers
 _FILTER_WORDS = (
     "content_filter",  # Azure
     "content_policy",  # OpenAI
@@ -29,6 +32,7 @@ _FILTER_WORDS = (
     "content management policy",
     "responsibleaipolicyviolation",
     "content exists risk",  # DeepSeek
+    "contentpolicyviolation",  # LiteLLM
 )
 _MODERATION_WORDS = (*_FILTER_WORDS, "moderation", "flagged")  # OpenRouter's 403
 _QUOTA_WORDS = (
@@ -38,6 +42,9 @@ _QUOTA_WORDS = (
     "credit balance is too low",
     "insufficient credits",
     "billing_hard_limit_reached",
+    "budget_exceeded",  # LiteLLM, with 400 or 429
+    "budget has been exceeded",  # LiteLLM behind LiteLLM
+    "crossed budget",
 )
 _KEY_WORDS = (
     "invalid_api_key",
@@ -46,7 +53,12 @@ _KEY_WORDS = (
     "incorrect api key",
     "invalid api key",
 )
-_MODEL_WORDS = ("model_not_found", "model not exist", "not a valid model id")
+_MODEL_WORDS = (
+    "model_not_found",
+    "model not exist",
+    "not a valid model id",
+    "invalid model name passed in",  # LiteLLM
+)
 # HTML under one of these statuses is a gateway's way of saying what the status says.
 _HTML_KEEPS_STATUS = frozenset({401, 402, 404, 405, 407, 408, 409, 410, 425, 429})
 _RETRYABLE = frozenset({408, 409, 425})
@@ -123,6 +135,8 @@ _REPLY_RULES: tuple[Rule, ...] = (
         _status(400, 413, 422, words=_CONTEXT_WORDS),
         Verdict(Kind.CONTEXT_LENGTH, final=True),
     ),
+    # how much room there is may depend on what else the server works on (ggml-org/llama.cpp#19774): no answer for ever
+    Rule("context full", _status(500, words=_FULL_CONTEXT_WORDS), Verdict(Kind.CONTEXT_LENGTH)),
     Rule("content filter", _status(400, words=_FILTER_WORDS), Verdict(Kind.CONTENT_FILTER, final=True)),
     Rule("moderation", _status(403, words=_MODERATION_WORDS), Verdict(Kind.CONTENT_FILTER, final=True)),
     Rule("busy budget", _busy_budget, Verdict(Kind.RATE_LIMITED, retry="global")),
@@ -195,10 +209,11 @@ def is_plainly_good(reply: Reply, url: str) -> bool:
         document.get("object") == "chat.completion"
         and document.keys().isdisjoint(_OF_ERRORS)
         and "error" not in choices[0]
-        and choices[0].get("finish_reason") != "error"
+        and choices[0].get("finish_reason") in _PLAIN_REASONS
     )
 
 
 _PLAIN_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
+_PLAIN_REASONS = ("stop", "length", "tool_calls", "content_filter", None)
 _OF_ERRORS = frozenset({"error", "type", "response"})
 """Members of a document that an error may be in."""

@@ -114,6 +114,24 @@ def test_a_legacy_text_completion_becomes_a_message() -> None:
     assert completion.message == {"role": "assistant", "content": "four"}
 
 
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+def test_an_answer_that_the_service_broke_off_is_none(reason: str) -> None:
+    """What had come is not taken for what the model said."""
+    choice = {"message": {"content": "It is"}, "finish_reason": reason}
+    failure = read_completion(orjson.dumps({"choices": [choice]}))
+
+    assert isinstance(failure, Failure)
+    assert (FailureKind.SERVER_ERROR, True) == (failure.kind, reason in failure.message)
+
+
+def test_an_empty_list_of_calls_is_no_call() -> None:
+    """vLLM sends one beside every answer, which is read in one step like others."""
+    body = chat({"content": "yes", "tool_calls": [], "reasoning": None})
+
+    assert _plain(body) is not None
+    assert _looked_at(body)._replace(held=body) == _plain(body)  # type: ignore[union-attr]
+
+
 def test_a_function_call_counts_as_a_tool_call() -> None:
     """The older form of tool calls is read as the newer."""
     completion = read(chat({"content": None, "function_call": {"name": "f", "arguments": "{}"}}))

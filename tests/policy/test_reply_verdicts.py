@@ -64,6 +64,8 @@ def test_a_lone_surrogate_in_an_answer_is_still_an_answer() -> None:
     assert judge(200, body).final
 
 
+QUOTA = (Kind.QUOTA, "no", True, False)
+NO_MODEL = (Kind.MODEL_NOT_FOUND, "no", True, False)
 REFUSALS = [
     (429, error("Rate limit reached for requests", "rate_limit_exceeded"), Kind.RATE_LIMITED, "global", False, False),
     (429, error("You exceeded your current quota", "insufficient_quota"), Kind.QUOTA, "no", True, False),
@@ -97,6 +99,32 @@ REFUSALS = [
     (413, error("too big"), Kind.BAD_REQUEST, "no", False, True),
     (422, error("validation"), Kind.BAD_REQUEST, "no", False, True),
     (418, error("teapot"), Kind.BAD_REQUEST, "no", False, False),
+    # llama.cpp while it answers (ggml-org/llama.cpp#19774), and before it begins
+    (500, error("Context size has been exceeded.", 500), Kind.CONTEXT_LENGTH, "no", False, False),
+    (400, error("request (9 tokens)", 400, type="exceed_context_size_error"), Kind.CONTEXT_LENGTH, "no", False, True),
+    # LiteLLM: budgets of its own with 400 (BerriAI/litellm#14144), names of its own for what others said
+    (400, error("Budget has been exceeded! Current cost: 2", "400", type="budget_exceeded"), *QUOTA),
+    (429, error("No deployments available - crossed budget: Exceeded budget for", "429"), *QUOTA),
+    (
+        400,
+        error("litellm.ContextWindowExceededError: litellm.BadRequestError: AzureException", "400"),
+        Kind.CONTEXT_LENGTH,
+        "no",
+        False,
+        True,
+    ),
+    (400, error("litellm.ContentPolicyViolationError: the", "400"), Kind.CONTENT_FILTER, "no", False, True),
+    (400, {"detail": {"error": "/chat/completions: Invalid model name passed in model=x"}}, *NO_MODEL),
+    # OpenRouter: what the provider said is what it is about
+    (
+        400,
+        error("Provider returned error", 400, metadata={"raw": "maximum context length is 8", "provider_name": "P"}),
+        Kind.CONTEXT_LENGTH,
+        "no",
+        False,
+        True,
+    ),
+    (400, error("bad", inner_error={"code": "ResponsibleAIPolicyViolation"}), Kind.CONTENT_FILTER, "no", False, True),
     *[(status, error("later"), Kind.SERVER_ERROR, "backoff", False, False) for status in (408, 409, 425, 500, 502)],
     *[(status, b"<html>bad gateway</html>", Kind.SERVER_ERROR, "backoff", False, False) for status in (504, 520, 524)],
     *[(status, b"<html>bad gateway</html>", Kind.SERVER_ERROR, "global", False, False) for status in (503, 529)],
@@ -134,6 +162,30 @@ def test_a_success_that_is_no_answer_is_tried_twice_more(body: bytes, content_ty
     verdict = judge(200, body, content_type)
 
     assert (kind, False, "backoff", 2) == (verdict.kind, verdict.final, verdict.retry, verdict.max_retries)
+
+
+@pytest.mark.parametrize(
+    ("reason", "retry"), [("error", "backoff"), ("abort", "backoff"), ("insufficient_system_resource", "global")]
+)
+def test_an_answer_that_the_service_broke_off_is_none(reason: str, retry: str) -> None:
+    """It says so by the finish reason alone, of a whole reply and of a stream that ends as a good one does."""
+    choice = {"index": 0, "message": {"content": "It is"}, "finish_reason": reason}
+    whole = judge(200, {"object": "chat.completion", "choices": [choice]})
+    event = json.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}).encode()
+    stream = judge(200, b"data: " + event + b"\n\ndata: [DONE]\n\n", "text/event-stream")
+
+    expected = (Kind.SERVER_ERROR, retry, False)
+    assert expected == (whole.kind, whole.retry, whole.final)
+    assert expected == (stream.kind, stream.retry, stream.final)
+    assert reason in whole.message
+
+
+def test_what_a_provider_behind_the_service_said_is_told() -> None:
+    """`Provider returned error` alone helps nobody."""
+    metadata = {"provider_name": "Acme", "raw": {"error": "tokens must be positive"}}
+    verdict = judge(400, error("Provider returned error", 400, metadata=metadata))
+
+    assert 'HTTP 400: Provider returned error (Acme): {"error": "tokens must be positive"}' == verdict.message
 
 
 def test_a_whole_answer_with_nan_in_it_is_kept_and_not_asked_again() -> None:
