@@ -11,7 +11,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from llmbatch.asking.function_tool import declared_tools
 from llmbatch.asking.question import (
+    NO_TOOLS,
     REQUEST_OPTIONS,
     Arguments,
     Manner,
@@ -21,7 +23,8 @@ from llmbatch.asking.question import (
     read_arguments,
     word,
 )
-from llmbatch.asking.reading import answer_of, unanswered
+from llmbatch.asking.reading import answer_of, unanswered, with_limit_told
+from llmbatch.asking.tool_turns import MOST_TOOL_TURNS, ToolTurns
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.key import call_key
 from llmbatch.call.values import Reply
@@ -36,6 +39,7 @@ from llmbatch.money.cost import cost_usd
 from llmbatch.parse.structured import reask_message
 from llmbatch.prompt import Prompts
 from llmbatch.prompt.template import Template
+from llmbatch.runlog import NoLog
 
 _ASKED_AGAIN = frozenset({FailureKind.PARSE_ERROR, FailureKind.INVALID_ANSWER})
 _MANNERS_KEPT = 512
@@ -73,6 +77,7 @@ class Asker:
     prompts: Prompts
     resolve: Callable[[str], ResolvedModel]
     engine: Engine | None = None
+    tool_turns: ToolTurns = field(default_factory=lambda: ToolTurns(NoLog()))
     on_author_error: Callable[[AuthorError], None] = field(default=lambda error: None)
     on_miss: Callable[[Question, CaseContext], None] = field(default=lambda question, case: None)
     _manners: dict[tuple[object, ...], tuple[object, Manner]] = field(default_factory=dict)
@@ -104,8 +109,12 @@ class Asker:
         case = asking.case
         repeat, ordinal = case.repeat, case.draw(digest, options.get("draw") if options else None)
         key = call_key(digest, repeat, ordinal)
-        reasks = int(options.get("reasks", 0)) if options else 0
-        return question_of((manner, way.origin, messages, written, digest, repeat, ordinal, key, reasks))
+        reasks, functions = 0, NO_TOOLS
+        if options:
+            reasks = int(options.get("reasks", 0))
+            if manner.tools:
+                functions = dict(zip(manner.tools, options["tools"], strict=True))
+        return question_of((manner, way.origin, messages, written, digest, repeat, ordinal, key, reasks, functions))
 
     def _worded(
         self, positional: tuple[Any, ...], options: Mapping[str, Any], asking: Asking
@@ -139,6 +148,8 @@ class Asker:
         """Return how the question is put, kept for the next question that is put so."""
         shape, options = arguments.shape, arguments.options
         key: tuple[object, ...] = (id(model), id(shape))  # both are held by what is kept
+        if "tools" in options:
+            key += tuple(map(id, declared_tools(options["tools"]).values()))  # held by the manner
         for name in REQUEST_OPTIONS if options else ():
             if name in options:
                 value = options[name]
@@ -176,12 +187,28 @@ class Asker:
     async def put(self, question: Question, case: CaseContext, recorded: Answer[Any] | None) -> Answer[Any]:
         """Return the answer, `recorded` or through the engine; re-ask while it does not fit."""
         answer = recorded or await self._obtained(question, case)
+        if question.functions:
+            question, answer = await self._after_calls(question, answer, case)
         for _ in range(question.reasks):
             if answer.failure not in _ASKED_AGAIN:
                 break
             question = self._reask(question, answer, case)
             answer = self.recorded(question, case) or await self._obtained(question, case)
+            if question.functions:
+                question, answer = await self._after_calls(question, answer, case)
         return answer
+
+    async def _after_calls(
+        self, question: Question, answer: Answer[Any], case: CaseContext
+    ) -> tuple[Question, Answer[Any]]:
+        """Run what the model calls and go on until it calls nothing; return the last question and its answer."""
+        for _ in range(MOST_TOOL_TURNS):
+            turns = await self.tool_turns.after(question, answer, case)
+            if turns is None:
+                return question, answer
+            question = self._following(question, turns, case)
+            answer = self.recorded(question, case) or await self._obtained(question, case)
+        return question, with_limit_told(question, answer)
 
     async def _obtained(self, question: Question, case: CaseContext) -> Answer[Any]:
         outcome = await self._obtain(question, case)
@@ -206,10 +233,14 @@ class Asker:
         assert answer.failure is not None
         said = {"role": "assistant", "content": answer.text}
         fault = {"role": "user", "content": reask_message(Failure(answer.failure, answer.failure_message))}
-        messages = [*question.messages, said, fault]
+        return self._following(question, [said, fault], case)
+
+    def _following(self, question: Question, turns: list[dict[str, Any]], case: CaseContext) -> Question:
+        """Return the question that goes on after these turns."""
+        messages = [*question.messages, *turns]
         body = question.manner.envelope.around(messages)
         digest = question.manner.address.digest(body.wire, body.canonical)
-        # the draw of the question: when it is asked again depends on timing, which draw it is must not
+        # the draw of the question: when it is asked further depends on timing, which draw it is must not
         key = call_key(digest, case.repeat, question.ordinal)
         return question._replace(messages=messages, written=body.wire, digest=digest, key=key)
 
@@ -240,7 +271,7 @@ class BoundAsk:
         asker, case = self._asker, self._asking.case
         reply = asker.store.find(question.key)
         answer = None if reply is None else asker.read(question, reply, case)
-        if answer is None or question.reasks:
+        if answer is None or question.reasks or question.functions:
             answer = await asker.put(question, case, answer)
         self.answers[place] = answer
         return answer

@@ -6,10 +6,12 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from llmbatch.asking.function_tool import FunctionTool, declared_tools
 from llmbatch.call.values import Call
 from llmbatch.cassette.address import Address
 from llmbatch.client.chat import Envelope, resolve_parameters
@@ -20,7 +22,9 @@ from llmbatch.parse.shape import Shape, shape_of
 from llmbatch.prompt.template import Template
 
 REQUEST_OPTIONS = ("temperature", "top_p", "max_tokens", "seed", "stop", "extra_body")
-OPTIONS = ("model", *REQUEST_OPTIONS, "reasks", "after", "draw")
+OPTIONS = ("model", *REQUEST_OPTIONS, "reasks", "tools", "after", "draw")
+
+NO_TOOLS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Manner(NamedTuple):
@@ -34,6 +38,7 @@ class Manner(NamedTuple):
     address: Address
     qualified: str
     instruction: str
+    tools: Mapping[str, FunctionTool] = NO_TOOLS
 
     def origin(self, prompt_fingerprint: str) -> Origin:
         """Return what the rows of such questions say of it."""
@@ -52,6 +57,8 @@ class Question(NamedTuple):
     ordinal: int
     key: bytes
     reasks: int
+    functions: Mapping[str, Callable[..., Any]] = NO_TOOLS
+    """What the model may call, by name; `manner.tools` is what it is told of them."""
 
     @property
     def wire(self) -> bytes:
@@ -128,8 +135,17 @@ def manner_of(arguments: Arguments, model: ResolvedModel, address: Address) -> M
     options = arguments.options
     asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
     parameters = resolve_parameters(model.defaults, {**asked, **(options.get("extra_body") or {})})
-    envelope = Envelope(model.name, parameters, shape.request_members(mode))
-    return Manner(model, shape, mode, parameters, envelope, address, model.qualified, shape.instruction_in(mode))
+    tools = declared_tools(options["tools"], "" if shape.plain else shape.name) if "tools" in options else NO_TOOLS
+    members = shape.request_members(mode)
+    if tools:
+        if "tools" in parameters:
+            raise TaskError(
+                "tools= and extra_body both say what the tools are", fix="give the functions alone: tools=[...]"
+            )
+        members = {**members, "tools": [*(each.declaration for each in tools.values()), *members.get("tools", ())]}
+    envelope = Envelope(model.name, parameters, members)
+    instruction = shape.instruction_in(mode)
+    return Manner(model, shape, mode, parameters, envelope, address, model.qualified, instruction, tools)
 
 
 def word(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmbatch.asking.question import Question
-from llmbatch.call.failure import Failure
+from llmbatch.asking.question import Manner, Question
+from llmbatch.asking.tool_turns import MOST_TOOL_TURNS, calls_in
+from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.experiment.answer import Answer
 from llmbatch.parse.completion import Completion, Usage, read_completion, usage_of
-from llmbatch.parse.structured import columns_of, parse_answer
+from llmbatch.parse.structured import Parsed, columns_of, parse_answer
 from llmbatch.parse.tool_answer import answered_by_tool
 from llmbatch.policy import verdict_of_reply
 
@@ -23,18 +24,21 @@ def answer_of(question: Question, reply: Reply) -> tuple[Answer[Any], Usage | No
         verdict = verdict_of_reply(reply, url=question.manner.address.url)
         assert verdict.kind is not None
         failure = Failure(verdict.kind, verdict.message, f"http_{reply.status}")
-        return _failed(question, failure, reply=reply), usage_of(reply.body)
+        return failed_answer(question, failure, reply=reply), usage_of(reply.body)
     body = reply.body
     # a body that is an object is no stream, whatever its content type says
     completion = read_completion(body, None if body[:1] == b"{" else reply.header("content-type"))
     if isinstance(completion, Failure):
-        return _failed(question, completion, reply=reply), usage_of(body)
+        return failed_answer(question, completion, reply=reply), usage_of(body)
     manner = question.manner
-    if manner.mode == "tool" and completion.tool_calls:
-        completion = answered_by_tool(completion, manner.shape.name)
-    parsed = parse_answer(manner.shape, completion, manner.mode)
+    parsed: Parsed[Any] | Failure | None = None
+    if completion.tool_calls:
+        parsed = _called(manner, completion) if manner.tools else None
+        if parsed is None and manner.mode == "tool":
+            completion = answered_by_tool(completion, manner.shape.name)
+    parsed = parsed or parse_answer(manner.shape, completion, manner.mode)
     if isinstance(parsed, Failure):
-        return _failed(question, parsed, completion, reply), completion.usage
+        return failed_answer(question, parsed, completion, reply), completion.usage
     value = parsed.value
     columns, text = columns_of(value, manner.shape), completion.text or completion.refusal or ""
     return Answer(value, None, columns, text, question.messages, completion, question.origin, reply), completion.usage
@@ -42,12 +46,32 @@ def answer_of(question: Question, reply: Reply) -> tuple[Answer[Any], Usage | No
 
 def unanswered(question: Question, failure: Failure) -> Answer[Any]:
     """Return the answer of a question that has no reply."""
-    return _failed(question, failure)
+    return failed_answer(question, failure)
 
 
-def _failed(
+def _called(manner: Manner, completion: Completion) -> Failure | None:
+    """Return that a model has called functions before it answers; None where it has not."""
+    names = [str(call["function"].get("name")) for call in calls_in(manner, completion)]
+    if not names or completion.refusal or completion.finish_reason == "content_filter":
+        return None
+    called = ", ".join(dict.fromkeys(names))
+    if completion.finish_reason == "length":
+        return Failure(FailureKind.TRUNCATED, f"the answer was cut at max_tokens in a call of {called}", "length")
+    return Failure(FailureKind.TOOL_CALLS, f"the model called {called}")
+
+
+def with_limit_told(question: Question, answer: Answer[Any]) -> Answer[Any]:
+    """Return the answer after the last turn of calls that is allowed: one that calls still is none."""
+    if answer.failure is not FailureKind.TOOL_CALLS or not calls_in(question.manner, answer.completion):
+        return answer
+    said = f"{answer.failure_message}, after {MOST_TOOL_TURNS} turns of calls, and gave no answer"
+    return failed_answer(question, Failure(FailureKind.TOOL_CALLS, said, "turns"), answer.completion, answer.reply)
+
+
+def failed_answer(
     question: Question, failure: Failure, completion: Completion | None = None, reply: Reply | None = None
 ) -> Answer[Any]:
+    """Return the answer of a question that has none, with what was said in its place."""
     text = "" if completion is None else completion.text or completion.refusal or ""
     columns = dict.fromkeys(question.manner.shape.fields)
     return Answer(None, failure, columns, text, question.messages, completion, question.origin, reply)

@@ -182,6 +182,8 @@ _FOREIGN_FIX = (
 
 current_case: ContextVar[CaseContext | None] = ContextVar("llmbatch_case", default=None)
 current_exchange: ContextVar[Exchange | None] = ContextVar("llmbatch_exchange", default=None)
+current_owner: ContextVar[asyncio.Task[Any] | None] = ContextVar("llmbatch_owner", default=None)
+"""The asyncio task that does nothing but wait for a thread: what the thread sends is of the task's branch."""
 
 
 def _current_branch() -> _Branch:
@@ -189,4 +191,4 @@ def _current_branch() -> _Branch:
         task = asyncio.current_task()
     except RuntimeError:
         task = None
-    return weakref.ref(threading.current_thread() if task is None else task)
+    return weakref.ref(task or current_owner.get() or threading.current_thread())

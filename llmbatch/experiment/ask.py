@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, TypeVar, overload
 
@@ -33,6 +33,8 @@ class AskOptions(TypedDict, total=False):
     stop: str | Sequence[str]
     reasks: int
     """How often to ask again, with the fault named, when the answer does not fit its shape."""
+    tools: Sequence[Callable[..., Any]]
+    """Functions the model may call: what they return is sent back, until it answers."""
     after: Answer[Any]
     """The answer whose conversation this question continues."""
     draw: int

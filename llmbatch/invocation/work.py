@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from llmbatch.asking.asker import Asker
+from llmbatch.asking.tool_turns import ToolTurns
 from llmbatch.call.failure import FailureKind
 from llmbatch.cassette.retrying import RetryingStore
 from llmbatch.cassette.store import Store
@@ -79,6 +80,7 @@ class Work:
         asker.on_author_error = self._keep_first
         clients = Clients(self.live.build_client)
         executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)
+        asker.tool_turns = ToolTurns(self.run_log, executor)
         runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log, self.counters)
         asker.engine = self._engine(runner) if self.store.can_record else None
         try:

@@ -6,15 +6,15 @@ Never pydantic's text: its links carry a version, and the words are sent in re-a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from pydantic import ValidationError
 
 from llmbatch.parse.extract import shown
 from llmbatch.parse.labels import labels_of
-from llmbatch.parse.shape import VALUE, Shape
-from llmbatch.parse.strict import resolve
+from llmbatch.parse.shape import VALUE
+from llmbatch.parse.strict import JsonSchema, resolve
 
 _MOST = 5
 _LABEL_KINDS = ("literal_error", "enum", "bool_parsing", "bool_type")
@@ -61,7 +61,21 @@ _WORDS = {
 }
 
 
-def explain(error: ValidationError, shape: Shape[Any]) -> str:
+class Asked(Protocol):
+    """What was asked for, as a schema: the shape of an answer, or the arguments of a function."""
+
+    @property
+    def json_schema(self) -> JsonSchema:
+        """The schema, an object at its root."""
+        ...
+
+    @property
+    def wrapped(self) -> bool:
+        """Whether the value is no object by itself and travels in one."""
+        ...
+
+
+def explain(error: ValidationError, shape: Asked) -> str:
     """Return one phrase for each error, joined by `; `, in the order of the fields; at most five of them."""
     errors = error.errors(include_url=False)
     phrases = [_phrase(dict(entry), shape) for entry in errors[:_MOST]]
@@ -86,7 +100,7 @@ def show_value(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _phrase(entry: Mapping[str, Any], shape: Shape[Any]) -> str:
+def _phrase(entry: Mapping[str, Any], shape: Asked) -> str:
     location, kind, value = entry["loc"], entry["type"], entry.get("input")
     where = _where(location, shape)
     if kind == "missing":
@@ -106,7 +120,7 @@ def _phrase(entry: Mapping[str, Any], shape: Shape[Any]) -> str:
     return f"{where}: {show_value(value)} {words}"
 
 
-def _where(location: tuple[int | str, ...], shape: Shape[Any]) -> str:
+def _where(location: tuple[int | str, ...], shape: Asked) -> str:
     if shape.wrapped and location[:1] == (VALUE,):
         location = location[1:]
     path = ""
@@ -115,7 +129,7 @@ def _where(location: tuple[int | str, ...], shape: Shape[Any]) -> str:
     return path or "the answer"
 
 
-def _labels_at(location: tuple[int | str, ...], shape: Shape[Any]) -> tuple[str, ...]:
+def _labels_at(location: tuple[int | str, ...], shape: Asked) -> tuple[str, ...]:
     root = shape.json_schema
     node: Mapping[str, Any] = root
     for step in location if location or not shape.wrapped else (VALUE,):

@@ -35,6 +35,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     # cases
     "sample_error": ("case", "message"),
     "task_error": ("case", "error", "traceback"),
+    "tool_error": ("case", "tool", "error", "traceback"),
     "warning": ("case", "kind", "message"),
     "unstable": ("case", "part", "recorded", "asked"),
     # calls

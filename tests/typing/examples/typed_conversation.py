@@ -21,6 +21,18 @@ def comments() -> Iterator[Comment]:
     yield Comment(body="please rename this")
 
 
+def letters(word: str) -> int:
+    return len(word)
+
+
+async def slowly(word: str) -> int:
+    return len(word)
+
+
+def comment_fields(sample: Comment) -> dict[str, str]:
+    return {"body": sample.body}
+
+
 @task(samples=comments, repeat=3)
 async def review(sample: Comment, ask: Ask) -> Review:
     async with asyncio.TaskGroup() as group:
@@ -30,6 +42,8 @@ async def review(sample: Comment, ask: Ask) -> Review:
     label = second.result().value
     assert_type(label, Literal["yes", "no"])
     again = await ask(int, "From 0 to 9?", after=first.result(), max_tokens=5, extra_body={"top_k": 1})
+    tried = await ask(int, "How long is it?", comment_fields(sample), tools=[letters, slowly])
+    assert_type(tried, Answer[int])
     numbers = await ask(list[int], [{"role": "user", "content": "Count."}], stop=["."], seed=1)
     assert_type(numbers.value, list[int])
     try:
