@@ -41,7 +41,7 @@ from llmbatch.prompt import Prompts
 from llmbatch.prompt.template import Template
 from llmbatch.runlog import NoLog
 
-_ASKED_AGAIN = frozenset({FailureKind.PARSE_ERROR, FailureKind.INVALID_ANSWER})
+_ASKED_AGAIN = frozenset({FailureKind.PARSE_ERROR, FailureKind.INVALID_ANSWER, FailureKind.OUT_OF_LABEL})
 _MANNERS_KEPT = 512
 _WAYS_KEPT = 512
 
@@ -114,7 +114,7 @@ class Asker:
             reasks = int(options.get("reasks", 0))
             if manner.tools:
                 functions = dict(zip(manner.tools, options["tools"], strict=True))
-        return question_of((manner, way.origin, messages, written, digest, repeat, ordinal, key, reasks, functions))
+        return question_of((manner, way.origin, messages, written, digest, repeat, ordinal, key, reasks, 0, functions))
 
     def _worded(
         self, positional: tuple[Any, ...], options: Mapping[str, Any], asking: Asking
@@ -232,8 +232,8 @@ class Asker:
     def _reask(self, question: Question, answer: Answer[Any], case: CaseContext) -> Question:
         assert answer.failure is not None
         said = {"role": "assistant", "content": answer.text}
-        fault = {"role": "user", "content": reask_message(Failure(answer.failure, answer.failure_message))}
-        return self._following(question, [said, fault], case)
+        fault = {"role": "user", "content": reask_message(Failure(answer.failure, answer.failure_message), answer.text)}
+        return self._following(question, [said, fault], case)._replace(reasked=question.reasked + 1)
 
     def _following(self, question: Question, turns: list[dict[str, Any]], case: CaseContext) -> Question:
         """Return the question that goes on after these turns."""

@@ -15,7 +15,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from llmbatch.errors import TaskError
 from llmbatch.experiment.place import definition_of, place_of
-from llmbatch.parse.reasons import explain
+from llmbatch.parse.reasons import refusal_of
 from llmbatch.parse.strict import JsonSchema, NotStrictError, strict_schema
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -65,7 +65,7 @@ class FunctionTool:
         try:
             validated = self._model.model_validate_json(text)
         except ValidationError as error:
-            raise ArgumentsError(explain(error, self)) from None
+            raise ArgumentsError(refusal_of(error, self).message) from None
         return {
             self._names[field]: getattr(validated, field)
             for field in self._names

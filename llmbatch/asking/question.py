@@ -46,7 +46,10 @@ class Manner(NamedTuple):
 
 
 class Question(NamedTuple):
-    """One ask, ready to be looked up under its key, or to be sent. `written` is its body, where it is written yet."""
+    """One ask, ready to be looked up under its key, or to be sent. `written` is its body, where it is written yet.
+
+    `reasks` is how often it may be asked again, and `reasked` how often it has been.
+    """
 
     manner: Manner
     origin: Origin
@@ -57,6 +60,7 @@ class Question(NamedTuple):
     ordinal: int
     key: bytes
     reasks: int
+    reasked: int = 0
     functions: Mapping[str, Callable[..., Any]] = NO_TOOLS
     """What the model may call, by name; `manner.tools` is what it is told of them."""
 

@@ -8,11 +8,14 @@ from llmbatch.asking.question import Manner, Question
 from llmbatch.asking.tool_turns import MOST_TOOL_TURNS, calls_in
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
-from llmbatch.experiment.answer import Answer
+from llmbatch.experiment.answer import Answer, Reading
 from llmbatch.parse.completion import Completion, Usage, read_completion, usage_of
 from llmbatch.parse.structured import Parsed, columns_of, parse_answer
 from llmbatch.parse.tool_answer import answered_by_tool
 from llmbatch.policy import verdict_of_reply
+
+# what is said of most answers, made once
+_PLAIN = {how: Reading(how) for how in ("exact", "fenced", "embedded", "repaired", "word", "text")}
 
 
 def answer_of(question: Question, reply: Reply) -> tuple[Answer[Any], Usage | None]:
@@ -39,9 +42,12 @@ def answer_of(question: Question, reply: Reply) -> tuple[Answer[Any], Usage | No
     parsed = parsed or parse_answer(manner.shape, completion, manner.mode)
     if isinstance(parsed, Failure):
         return failed_answer(question, parsed, completion, reply), completion.usage
-    value = parsed.value
+    value, how, normalised = parsed
     columns, text = columns_of(value, manner.shape), completion.text or completion.refusal or ""
-    return Answer(value, None, columns, text, question.messages, completion, question.origin, reply), completion.usage
+    plain = not normalised and not question.reasked
+    reading = _PLAIN[how] if plain else Reading(how, normalised or None, question.reasked)
+    answer = Answer(value, None, columns, text, question.messages, completion, question.origin, reply, reading)
+    return answer, completion.usage
 
 
 def unanswered(question: Question, failure: Failure) -> Answer[Any]:
@@ -74,4 +80,5 @@ def failed_answer(
     """Return the answer of a question that has none, with what was said in its place."""
     text = "" if completion is None else completion.text or completion.refusal or ""
     columns = dict.fromkeys(question.manner.shape.fields)
-    return Answer(None, failure, columns, text, question.messages, completion, question.origin, reply)
+    reading = Reading(reasks=question.reasked)
+    return Answer(None, failure, columns, text, question.messages, completion, question.origin, reply, reading)

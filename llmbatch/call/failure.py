@@ -12,6 +12,7 @@ class FailureKind(StrEnum):
     # the model answered, and the answer is what it is: a result, paid for, never asked again on its own
     PARSE_ERROR = "parse_error"  # no JSON, or not the shape, could be read from the text
     INVALID_ANSWER = "invalid_answer"  # JSON of the right shape whose values the model class refuses
+    OUT_OF_LABEL = "out_of_label"  # the right shape, and a word outside its closed labels; detail: the word
     TRUNCATED = "truncated"  # finish_reason "length"
     REFUSAL = "refusal"
     CONTENT_FILTER = "content_filter"
@@ -54,6 +55,7 @@ _RESULTS = frozenset(
     {
         FailureKind.PARSE_ERROR,
         FailureKind.INVALID_ANSWER,
+        FailureKind.OUT_OF_LABEL,
         FailureKind.TRUNCATED,
         FailureKind.REFUSAL,
         FailureKind.CONTENT_FILTER,

@@ -33,17 +33,31 @@ class Origin(NamedTuple):
 _UNASKED = Origin()
 
 
+class Reading(NamedTuple):
+    """How an answer was found in the text: `how` is None where it was not.
+
+    `normalised` says what was read as a label that it is not; `reasks` how often it was asked for again.
+    """
+
+    how: str | None = None
+    normalised: str | None = None
+    reasks: int = 0
+
+
+_UNREAD = Reading()
+
+
 class Answer(Generic[T_co]):
     """What came back; awaiting never raises for a bad answer, `.value` does.
 
     `text` is what the model said. `columns` are the answer's columns in a row; for a failed answer they are there
-    too, and empty. `origin`, `completion` (None where there was none) and `reply` are what the row tells about the
-    answer. An answer is not changed once it is made.
+    too, and empty. `origin`, `completion` (None where there was none), `reply` and `reading` are what the row tells
+    about the answer. An answer is not changed once it is made.
     """
 
     __slots__ = (
         "_asked", "_messages", "_value", "columns", "completion", "failure", "failure_detail", "failure_message",
-        "origin", "reply", "text",
+        "origin", "reading", "reply", "text",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 - one is made for every ask, and names cost time
@@ -56,6 +70,7 @@ class Answer(Generic[T_co]):
         completion: Completion | None = None,
         origin: Origin = _UNASKED,
         reply: Reply | None = None,
+        reading: Reading = _UNREAD,
     ) -> None:
         self._value: Final = value
         if failure is None:
@@ -70,6 +85,7 @@ class Answer(Generic[T_co]):
         self.completion: Final = completion
         self.origin: Final = origin
         self.reply: Final = reply
+        self.reading: Final = reading
         self._asked = asked
         self._messages: list[Mapping[str, Any]] | None = None
 

@@ -72,7 +72,12 @@ def without_thoughts(text: str) -> str:
 
 def shown(text: str, limit: int = 80) -> str:
     """Return a text quoted on one line, at most `limit` characters of it."""
-    return repr(text if len(text) <= limit else f"{text[: limit - 1]}…")
+    return repr(shortened(text, limit))
+
+
+def shortened(text: str, limit: int = 80) -> str:
+    """Return a text, or its beginning with a mark that says so."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _parse(text: str) -> tuple[Any] | None:

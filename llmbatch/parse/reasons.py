@@ -5,18 +5,22 @@ Never pydantic's text: its links carry a version, and the words are sent in re-a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import orjson
 from pydantic import ValidationError
 
-from llmbatch.parse.extract import shown
-from llmbatch.parse.labels import labels_of
-from llmbatch.parse.shape import VALUE
+from llmbatch.call.failure import Failure, FailureKind
+from llmbatch.parse.extract import shortened, shown
+from llmbatch.parse.labels import labels_of, spelled
+from llmbatch.parse.normalise import Change
+from llmbatch.parse.shape import ANSWER, VALUE, Shape
 from llmbatch.parse.strict import JsonSchema, resolve
 
 _MOST = 5
+_LABEL_ERRORS = ("literal_error", "enum", "bool_parsing")
+_SAYABLE = (str, int, float)  # a null, a list or an object is no word outside of labels
 _LABEL_KINDS = ("literal_error", "enum", "bool_parsing", "bool_type")
 # kind of error to the words after the value; {…} are members of the error's context
 _WORDS = {
@@ -75,18 +79,30 @@ class Asked(Protocol):
         ...
 
 
-def explain(error: ValidationError, shape: Asked) -> str:
-    """Return one phrase for each error, joined by `; `, in the order of the fields; at most five of them."""
+def refusal_of(error: ValidationError, shape: Asked) -> Failure:
+    """Return why an answer is not valid: one phrase for each error, in the order of the fields, at most five of them.
+
+    OUT_OF_LABEL where words outside closed sets of labels are all that is wrong; its detail is the first such word.
+    """
     errors = error.errors(include_url=False)
     phrases = [_phrase(dict(entry), shape) for entry in errors[:_MOST]]
     if len(errors) > _MOST:
         phrases.append(f"and {len(errors) - _MOST} more")
-    return "; ".join(phrases)
+    message = "; ".join(phrases)
+    if all(entry["type"] in _LABEL_ERRORS and isinstance(entry["input"], _SAYABLE) for entry in errors):
+        return Failure(FailureKind.OUT_OF_LABEL, message, shortened(spelled(errors[0]["input"])))
+    return Failure(FailureKind.INVALID_ANSWER, message, str(errors[0]["type"]))
 
 
-def first_kind(error: ValidationError) -> str:
-    """Return the kind of the first error, one word."""
-    return str(error.errors(include_url=False)[0]["type"])
+def word_refused(word: str, shape: Shape[Any]) -> Failure:
+    """Return the failure of an answer that is one word, and none of the labels."""
+    message = f"the answer: {shown(word)} is not one of {', '.join(shape.labels(ANSWER))}"
+    return Failure(FailureKind.OUT_OF_LABEL, message, shortened(word))
+
+
+def show_changes(changes: Iterable[Change], shape: Asked) -> str:
+    """Return what was read as a label, in one line."""
+    return "; ".join(f"{_where(at, shape)}: {show_value(said)} as {label}" for at, said, label in changes)
 
 
 def show_value(value: Any) -> str:
@@ -97,7 +113,7 @@ def show_value(value: Any) -> str:
         text = orjson.dumps(value, default=repr).decode()
     except TypeError:
         text = repr(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    return shortened(text)
 
 
 def _phrase(entry: Mapping[str, Any], shape: Asked) -> str:

@@ -20,6 +20,7 @@ from typing_extensions import TypeForm
 
 from llmbatch.config.values import StructuredMode
 from llmbatch.errors import TaskError
+from llmbatch.parse.label_rules import RULES, check_rules
 from llmbatch.parse.labels import Labels, labels_of
 from llmbatch.parse.strict import JsonSchema, NotStrictError, resolve, strict_schema
 
@@ -51,6 +52,8 @@ class Shape(Generic[T]):
     adapter: TypeAdapter[T]
     validate_json: Callable[[str], T]
     """Validates the whole answer and unwraps it. Raises ValidationError, or what the author's code raises."""
+    reading_schema: JsonSchema
+    """The schema with the rules by which labels are read; it is never sent."""
     may_hold_infinity: bool
     """Whether a number of any kind fits somewhere: pydantic takes one that is too large for an infinity."""
     _keys: Mapping[str, str]
@@ -100,14 +103,15 @@ def shape_of(tp: TypeForm[T]) -> Shape[T]:
 
 def _plain() -> Shape[str]:
     adapter = TypeAdapter(str)
-    return Shape("text", (ANSWER,), {}, "", True, False, adapter, adapter.validator.validate_json, False, {})
+    return Shape("text", (ANSWER,), {}, "", True, False, adapter, adapter.validator.validate_json, {}, False, {})
 
 
 def _build(tp: Any) -> Shape[Any]:
     name = _name(tp)
     adapter, schema = _adapter(tp, name)
     try:
-        strict = strict_schema(schema, name)
+        strict, reading = strict_schema(schema, name), strict_schema(schema, name, RULES)
+        check_rules(reading, name)
     except NotStrictError as error:
         raise TaskError(
             f"{error.path} cannot be asked for: {error.reason}",
@@ -117,7 +121,7 @@ def _build(tp: Any) -> Shape[Any]:
         ) from None
     wrapped = strict.get("type") != "object"
     if wrapped:
-        strict = _wrapped_schema(strict)
+        strict, reading = _wrapped_schema(strict), _wrapped_schema(reading)
     columns, keys = _columns(adapter, strict, wrapped)
     return Shape(
         name=name,
@@ -128,6 +132,7 @@ def _build(tp: Any) -> Shape[Any]:
         wrapped=wrapped,
         adapter=adapter,
         validate_json=_unwrapping(tp) if wrapped else adapter.validator.validate_json,
+        reading_schema=reading,
         may_hold_infinity=b'"number"' in orjson.dumps(strict),
         _keys=keys,
         _members=_request_members(name, strict),

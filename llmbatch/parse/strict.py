@@ -7,7 +7,7 @@ besides, and few keywords. What is dropped here
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 JsonSchema = dict[str, Any]
@@ -27,16 +27,18 @@ class NotStrictError(Exception):
         self.fix = fix
 
 
-def strict_schema(schema: Mapping[str, Any], path: str) -> JsonSchema:
+def strict_schema(schema: Mapping[str, Any], path: str, kept: Sequence[str] = ()) -> JsonSchema:
     """Return the strict form, keys in a fixed order, `$defs` last. Raises NotStrictError.
+
+    `kept` are further keywords that stay where they stand, also beside a `$ref`: such a schema is not for sending.
 
     `path` names the root in messages. A description beside a `$ref` is kept by writing the definition out,
     since nothing may stand beside a `$ref`; where the definition is recursive, the description is dropped.
     """
-    builder = _Builder(schema.get("$defs", {}))
+    builder = _Builder(schema.get("$defs", {}), kept)
     root = builder.node({key: value for key, value in schema.items() if key != "$defs"}, path)
-    if set(root) == {"$ref"}:  # a recursive model: strict mode wants the object itself at the root
-        root = dict(builder.built[root["$ref"].removeprefix(_REF)])
+    if "$ref" in root:  # a recursive model: strict mode wants the object itself at the root
+        root = builder.built[root.pop("$ref").removeprefix(_REF)] | root
     used = {name: builder.built[name] for name in builder.needed_by(root)}
     return {**root, "$defs": used} if used else root
 
@@ -51,8 +53,9 @@ def resolve(node: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, An
 
 
 class _Builder:
-    def __init__(self, definitions: Mapping[str, Any]) -> None:
+    def __init__(self, definitions: Mapping[str, Any], kept: Sequence[str]) -> None:
         self.definitions = definitions
+        self.kept = kept
         self.built: dict[str, JsonSchema] = {}
 
     def node(self, schema: Mapping[str, Any], path: str) -> JsonSchema:
@@ -76,7 +79,10 @@ class _Builder:
             raise NotStrictError(path, "its type is open (Any)", "name the type, for example str or list[str]")
         if isinstance(schema.get("description"), str):
             made = {**made, "description": schema["description"]}
-        return made
+        return made | self._kept_of(schema)
+
+    def _kept_of(self, schema: Mapping[str, Any]) -> JsonSchema:
+        return {key: schema[key] for key in self.kept if key in schema}
 
     def _reference(self, schema: Mapping[str, Any], path: str) -> JsonSchema:
         name = schema["$ref"].removeprefix(_REF)
@@ -84,8 +90,8 @@ class _Builder:
             self.built[name] = {}  # stands for itself while its own members are built
             self.built[name] |= self.node(self.definitions[name], path)
         if isinstance(schema.get("description"), str) and not self._is_recursive(name):
-            return {**self.built[name], "description": schema["description"]}
-        return {"$ref": _REF + name}
+            return {**self.built[name], "description": schema["description"]} | self._kept_of(schema)
+        return {"$ref": _REF + name} | self._kept_of(schema)
 
     def _object(self, schema: Mapping[str, Any], path: str) -> JsonSchema:
         properties = schema.get("properties")

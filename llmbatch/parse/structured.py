@@ -18,8 +18,8 @@ from llmbatch.config.values import StructuredMode
 from llmbatch.errors import AnswerError
 from llmbatch.parse.completion import Completion
 from llmbatch.parse.extract import Extracted, How, extract_json, without_thoughts
-from llmbatch.parse.labels import match_label, with_exact_labels
-from llmbatch.parse.reasons import explain, first_kind
+from llmbatch.parse.normalise import Change, label_of_word, with_exact_labels
+from llmbatch.parse.reasons import refusal_of, show_changes, word_refused
 from llmbatch.parse.shape import ANSWER, VALUE, Shape
 
 T = TypeVar("T")
@@ -28,13 +28,18 @@ _AROUND_A_WORD = " \t\r\n\"'`*_.,;:!?()[]\u201c\u201d\u2018\u2019"
 
 
 class Parsed(NamedTuple, Generic[T]):
-    """A valid answer and how it was found: `text` is a plain text, `word` a bare label, the rest JSON."""
+    """A valid answer and how it was found: `text` is a plain text, `word` a bare label, the rest JSON.
+
+    `normalised` says what was read as a label that it is not; empty for most.
+    """
 
     value: T
     how: How | Literal["text", "word"]
+    normalised: str = ""
 
 
-_parsed: Callable[[tuple[Any, str]], Parsed[Any]] = partial(tuple.__new__, Parsed)  # a third of the time of Parsed(...)
+# a third of the time of Parsed(...)
+_parsed: Callable[[tuple[Any, str, str]], Parsed[Any]] = partial(tuple.__new__, Parsed)
 
 
 def parse_answer(shape: Shape[T], completion: Completion, mode: StructuredMode) -> Parsed[T] | Failure:
@@ -52,7 +57,7 @@ def parse_answer(shape: Shape[T], completion: Completion, mode: StructuredMode) 
     parsed: Parsed[Any] | Failure | None = None
     if text[:1] == "{" and not shape.plain and _is_read_alike(text, shape):
         try:
-            parsed = _parsed((shape.validate_json(text), "exact"))
+            parsed = _parsed((shape.validate_json(text), "exact", ""))
         except Exception:  # noqa: BLE001 - the author's validators may raise anything: the slow way says what
             parsed = None
     elif not text.strip():
@@ -64,16 +69,14 @@ def parse_answer(shape: Shape[T], completion: Completion, mode: StructuredMode) 
     return parsed
 
 
-def reask_message(failure: Failure) -> str:
-    """Return the text that asks a model to correct its answer."""
+def reask_message(failure: Failure, said: str = "") -> str:
+    """Return the text that asks a model to correct its answer; `said` is the answer."""
+    if failure.kind is FailureKind.OUT_OF_LABEL and isinstance(unread := extract_json(said), Failure):
+        failure = unread  # a bare word: asked again in these words before it had a category of its own
     match failure.kind:
-        case FailureKind.TRUNCATED:
-            fault = "Your answer was cut off because it was too long. Answer again, shorter"
-        case FailureKind.INVALID_ANSWER:
+        case FailureKind.INVALID_ANSWER | FailureKind.OUT_OF_LABEL:
             faults = "\n".join(f"- {phrase}" for phrase in failure.message.split("; "))
             fault = f"Your answer does not fit:\n{faults}\nAnswer again"
-        case FailureKind.EMPTY_CONTENT | FailureKind.TOOL_CALLS:
-            fault = "You gave no answer. Answer now"
         case _:
             fault = f"Your answer could not be read: {failure.message}\nAnswer again"
     return f"{fault}, whole and in the form that was asked for, and with nothing else."
@@ -124,7 +127,7 @@ def _nothing_said(completion: Completion, cut: bool) -> Failure:
 def _parse(shape: Shape[Any], text: str) -> Parsed[Any] | Failure:
     extracted = extract_json(text, "object" if _wants_object(shape) else "any")
     if isinstance(extracted, Failure):
-        return _as_word(shape, text) or extracted
+        return (_as_word(shape, text) if shape.wrapped else None) or extracted
     return _validated(shape, extracted)
 
 
@@ -135,15 +138,27 @@ def _wants_object(shape: Shape[Any]) -> bool:
     return node.get("type") != "array" and "anyOf" not in node
 
 
-def _as_word(shape: Shape[Any], text: str) -> Parsed[Any] | None:
-    """Take a bare label, alone on the last line that says anything."""
-    values = shape.label_values(ANSWER) if shape.wrapped else {}
+def _as_word(shape: Shape[Any], text: str) -> Parsed[Any] | Failure | None:
+    """Take a bare label, alone on the last line that says anything; a word alone that is none is out of label."""
+    values = shape.label_values(ANSWER)
     line = _last_line(text)
-    label = match_label(line, list(values)) or match_label(line.strip(_AROUND_A_WORD), list(values))
-    if label is None:
+    word = line.strip(_AROUND_A_WORD)
+    if not values or not word:
         return None
-    found = _validated(shape, Extracted({VALUE: values[label]}, "exact", _dumped({VALUE: values[label]})))
-    return Parsed(found.value, "word") if isinstance(found, Parsed) else None
+    label = label_of_word(line, shape.reading_schema, VALUE) or label_of_word(word, shape.reading_schema, VALUE)
+    if label is None:
+        return word_refused(word, shape) if _is_one_word(word, text, list(values)) else None
+    value = {VALUE: values[label]}
+    found = _validated(shape, Extracted(value, "exact", _dumped(value)))
+    changes = [] if label in (line, word) else [Change((VALUE,), word, label)]
+    return Parsed(found.value, "word", show_changes(changes, shape)) if isinstance(found, Parsed) else None
+
+
+def _is_one_word(word: str, text: str, labels: list[str]) -> bool:
+    """Whether all that was said is no longer than a label, and nothing that was meant to be JSON."""
+    said = without_thoughts(text).strip()
+    most = max(len(label.split()) for label in labels)
+    return "\n" not in said and len(word.split()) <= most and not set(word) & set('{}[]:"')
 
 
 def _validated(shape: Shape[Any], extracted: Extracted) -> Parsed[Any] | Failure:
@@ -151,18 +166,18 @@ def _validated(shape: Shape[Any], extracted: Extracted) -> Parsed[Any] | Failure
     value, source = extracted.value, extracted.source
     if shape.wrapped and not (isinstance(value, dict) and VALUE in value):
         value, source = {VALUE: value}, f'{{"{VALUE}":{source}}}'
-    exact = with_exact_labels(value, shape.json_schema, shape.json_schema)
-    first: Failure | None = None
-    for candidate in [source] if exact == value else [source, _dumped(exact)]:
+    exact, changes = with_exact_labels(value, shape.reading_schema)
+    failure: Failure | None = None
+    for candidate, made in [(source, []), (_dumped(exact), changes)][: 2 if changes else 1]:
         try:
-            return Parsed(shape.validate_json(candidate), extracted.how)
+            return Parsed(shape.validate_json(candidate), extracted.how, show_changes(made, shape))
         except ValidationError as error:
-            first = Failure(FailureKind.INVALID_ANSWER, explain(error, shape), first_kind(error))
+            failure = refusal_of(error, shape)
         except Exception as error:  # noqa: BLE001 - the author's validators may raise anything; the run goes on
             name = type(error).__name__
-            first = Failure(FailureKind.INVALID_ANSWER, f"a validator of {shape.name} raised {name}: {error}", name)
-    assert first is not None
-    return first
+            failure = Failure(FailureKind.INVALID_ANSWER, f"a validator of {shape.name} raised {name}: {error}", name)
+    assert failure is not None
+    return failure
 
 
 def _is_whole(parsed: Parsed[Any] | Failure, shape: Shape[Any], text: str) -> bool:

@@ -152,6 +152,8 @@ _SAID = (
     "llmbatch_text",
     "llmbatch_finish_reason",
     "llmbatch_mode",
+    "llmbatch_reading",
+    "llmbatch_normalised",
     "llmbatch_served_model",
     "llmbatch_fingerprint",
     "llmbatch_prompt_fingerprint",
@@ -176,10 +178,13 @@ def _heard(answer: Answer[Any], completion: Completion, reply: Reply, cost_usd: 
     """Return what `_said` and `_measured` do for a case that asked one thing, as most do."""
     _, mode, parameters, prompt_fingerprint = answer.origin
     request_ids = reply.headers.get("x-request-id")
+    how, normalised, reasks = answer.reading
     return (
         answer.text or None,
         completion.finish_reason,
         mode,
+        how,
+        normalised,
         completion.served_model,
         completion.fingerprint,
         prompt_fingerprint,
@@ -187,6 +192,7 @@ def _heard(answer: Answer[Any], completion: Completion, reply: Reply, cost_usd: 
         *(completion.usage or _UNCOUNTED),
         cost_usd,
         1,
+        reasks,
         request_ids[0] if request_ids else None,
         reply.recorded_at,
         reply.taken_us,
@@ -206,6 +212,7 @@ def _said(answer: Answer[Any]) -> tuple[Any, ...]:
         answer.text or None,
         finish_reason,
         origin.mode,
+        *answer.reading[:2],
         served_model,
         fingerprint,
         origin.prompt_fingerprint,
@@ -233,12 +240,13 @@ _MEASURED = (
     "llmbatch_tokens_reasoning",
     "llmbatch_cost_usd",
     "llmbatch_asks",
+    "llmbatch_reasks",
     "llmbatch_request_id",
     "llmbatch_recorded_at",
     "llmbatch_taken_us",
 )
 _UNCOUNTED = (None, None, None, None)
-_UNMEASURED: tuple[Any, ...] = (*_UNCOUNTED, None, 0, None, None, None)
+_UNMEASURED: tuple[Any, ...] = (*_UNCOUNTED, None, 0, 0, None, None, None)
 
 
 def _measured(
@@ -256,6 +264,7 @@ def _measured(
         *_tokens(replies, answers),
         cost_usd,
         len(replies),
+        sum([answer.reading.reasks for answer in answers if answer is not None]),
         request_ids[0] if request_ids else None,
         last.recorded_at,
         taken_us,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PRECISION = 6
 NO_ANSWER = "(no answer)"
+OUT_OF_LABEL = "(out of label)"
 OTHER = "(other)"
 LABELS_SHOWN = 40
 TEXT_CHARACTERS = 500
@@ -146,19 +147,20 @@ def _summary_row(group: dict[str, object], counts: Mapping[str, int]) -> dict[st
 def confusion(rows: pl.DataFrame | pl.LazyFrame, prediction: str | None) -> pl.DataFrame:
     """Return counts, one row a (task, variant, truth label); task, variant, truth, then a column (int) a label.
 
-    Labels are the truths and predictions of all rows, sorted; then `(no answer)`: cases that failed or
-    predicted null. With more than 40 labels, predictions that are nobody's truth are one column `(other)`;
-    with more than 40 truths, or without a prediction column, the frame has no rows. A label that is the name
-    of a leading column gets a space in front.
+    Labels are the truths and predictions of all rows, sorted; then, where there are any, `(out of label)`: answers
+    with a word outside their closed labels; then `(no answer)`: other cases that failed or predicted null. With more
+    than 40 labels, predictions that are nobody's truth are one column `(other)`; with more than 40 truths, or without a
+    prediction column, the frame has no rows. A label that is the name of such a column gets a space in front.
     """
     import polars as pl  # noqa: PLC0415 - as above
 
     if prediction is None:
         return _frame([], CONFUSION_SCHEMA)
     known = _scored(rows, prediction).filter(pl.col("truth_text").is_not_null())
-    answer = pl.when(pl.col("scored")).then("prediction_text")
+    strayed = (pl.col("llmbatch_status") == FailureKind.OUT_OF_LABEL.value).alias("strayed")
+    answer = pl.when(pl.col("scored")).then("prediction_text").alias("answer")
     counted = (
-        known.group_by("llmbatch_task", "llmbatch_variant", "truth_text", answer.alias("answer"), maintain_order=True)
+        known.group_by("llmbatch_task", "llmbatch_variant", "truth_text", answer, strayed, maintain_order=True)
         .len()
         .collect()
     )
@@ -169,17 +171,19 @@ def confusion(rows: pl.DataFrame | pl.LazyFrame, prediction: str | None) -> pl.D
     pooled = len(labels) > LABELS_SHOWN
     if pooled:
         labels = [*sorted(truths), OTHER]
-    columns = {label: f" {label}" if label in (*CONFUSION_SCHEMA, NO_ANSWER) else label for label in labels}
+    reserved = (*CONFUSION_SCHEMA, OUT_OF_LABEL, NO_ANSWER)
+    columns = {label: f" {label}" if label in reserved else label for label in labels}
+    unscored = [OUT_OF_LABEL, NO_ANSWER] if counted["strayed"].any() else [NO_ANSWER]
     variants = dict.fromkeys(zip(counted["llmbatch_task"], counted["llmbatch_variant"], strict=True))
     table = {
-        (*variant, truth): {**dict.fromkeys(columns.values(), 0), NO_ANSWER: 0}
+        (*variant, truth): dict.fromkeys([*columns.values(), *unscored], 0)
         for variant in variants
         for truth in sorted(truths)
     }
-    for task, variant, truth, label, count in counted.iter_rows():
-        shown = columns.get(label, OTHER) if label is not None else NO_ANSWER
+    for task, variant, truth, label, is_strayed, count in counted.iter_rows():
+        shown = columns.get(label, OTHER) if label is not None else OUT_OF_LABEL if is_strayed else NO_ANSWER
         table[task, variant, truth][shown] += count
-    schema = {**CONFUSION_SCHEMA, **dict.fromkeys(columns.values(), INT), NO_ANSWER: INT}
+    schema = {**CONFUSION_SCHEMA, **dict.fromkeys([*columns.values(), *unscored], INT)}
     return _frame([dict(zip(CONFUSION_SCHEMA, place, strict=True)) | counts for place, counts in table.items()], schema)
 
 

@@ -18,7 +18,12 @@ from tests.chaos.measuring import Measured, measure_alone, measure_together
 TOGETHER = [each for each in SERVED if not each.alone]
 NEVER_SERVED = {
     *(FailureKind.SAMPLE_ERROR, FailureKind.NOT_RECORDED),  # of samples and cassettes, not of services
-    *(FailureKind.PARSE_ERROR, FailureKind.INVALID_ANSWER, FailureKind.DUPLICATE),  # of answers: in tests/system
+    *(
+        FailureKind.PARSE_ERROR,
+        FailureKind.INVALID_ANSWER,
+        FailureKind.OUT_OF_LABEL,
+        FailureKind.DUPLICATE,
+    ),  # of answers: in tests/system
 }
 
 

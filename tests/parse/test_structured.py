@@ -171,15 +171,41 @@ def test_values_without_fields_are_taken_wrapped_bare_or_as_a_word(tp: Any, text
     assert value == parsed(tp, text)[0]
 
 
-@pytest.mark.parametrize("text", ["yes or no", "maybe", "yesno", "..."])
+@pytest.mark.parametrize("text", ["yes or no", "Well,\nmaybe", "...", '{"value": perhaps'])
 def test_a_text_that_is_not_one_label_is_no_answer(text: str) -> None:
     """No label is guessed from a sentence."""
     assert failed(Literal["yes", "no"], said(text)).kind is FailureKind.PARSE_ERROR
 
 
-def test_a_near_spelling_of_two_labels_is_neither() -> None:
-    """Only a unique match is put right."""
-    assert failed(Literal["A b", "ab"], said('"AB"')).kind is FailureKind.INVALID_ANSWER
+@pytest.mark.parametrize(
+    ("tp", "text", "word", "message"),
+    [
+        (Literal["yes", "no"], "<think>hm</think> **Maybe**.", "Maybe", "the answer: 'Maybe' is not one of yes, no"),
+        (Literal["yes", "no"], '{"value": "perhaps"}', "perhaps", "the answer: 'perhaps' is not one of yes, no"),
+        (Literal[1, 2], "7", "7", "the answer: 7 is not one of 1, 2"),
+        (Colour | None, '"green"', "green", "the answer: 'green' is not one of dark red, blue, null"),
+        (bool, "maybe", "maybe", "the answer: 'maybe' is not one of true, false"),
+        (Verdict, '{"reasoning_steps": [], "category": "bugfix"}', "bugfix",
+         "category: 'bugfix' is not one of corrective, adaptive, perfective"),
+        (Literal["A b", "ab"], '"AB"', "AB", "the answer: 'AB' is not one of A b, ab"),
+    ],
+)  # fmt: skip
+def test_a_word_outside_the_labels_is_a_category_of_its_own(tp: Any, text: str, word: str, message: str) -> None:
+    """The model understood what was asked for, and said another word: the word is told, and comes back in a re-ask."""
+    assert Failure(FailureKind.OUT_OF_LABEL, message, word) == failed(tp, said(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"reasoning_steps": [], "category": null}',
+        '{"reasoning_steps": [], "category": ["adaptive"]}',
+        '{"reasoning_steps": "none", "category": "bugfix"}',
+    ],
+)
+def test_what_is_no_word_or_has_other_faults_is_an_invalid_answer(text: str) -> None:
+    """Only an answer that is right but for its labels is outside of them."""
+    assert failed(Verdict, said(text)).kind is FailureKind.INVALID_ANSWER
 
 
 def test_near_spellings_are_put_right_inside_lists_and_optional_models() -> None:
@@ -198,8 +224,6 @@ def test_plain_text_is_the_text() -> None:
 @pytest.mark.parametrize(
     ("tp", "text", "message"),
     [
-        (Verdict, '{"reasoning_steps": [], "category": "bugfix"}',
-         "category: 'bugfix' is not one of corrective, adaptive, perfective"),
         (Verdict, '{"reasoning_steps": [1], "category": null}',
          "reasoning_steps[0]: 1 is not a string; category: null is not one of corrective, adaptive, perfective"),
         (Verdict, '{"category": "adaptive"}', "reasoning_steps: missing"),
@@ -207,7 +231,6 @@ def test_plain_text_is_the_text() -> None:
         (Basket, '{"items": [{"colour": "pink", "count": 12}]}',
          "items[0].colour: 'pink' is not one of dark red, blue; items[0].count: 12 is greater than 9"),
         (Basket, '{"items": {}}', "items: {} is not a list"),
-        (Literal["yes", "no"], '{"value": "perhaps"}', "the answer: 'perhaps' is not one of yes, no"),
         (int, '"many"', "the answer: 'many' is not an integer"),
         (list[int], "[1, 2.5]", "[1]: 2.5 is not an integer"),
         (Strange, '{"word": "long"}', "word: 'long': use a shorter word"),
@@ -273,22 +296,21 @@ def test_a_strict_model_takes_the_json_form_of_a_date() -> None:
                 "Answer again, whole and in the form that was asked for, and with nothing else."
             ),
         ),
-        (
-            Failure(FailureKind.TRUNCATED, "cut"),
-            (
-                "Your answer was cut off because it was too long. Answer again, shorter, "
-                "whole and in the form that was asked for, and with nothing else."
-            ),
-        ),
-        (
-            Failure(FailureKind.EMPTY_CONTENT, "empty"),
-            "You gave no answer. Answer now, whole and in the form that was asked for, and with nothing else.",
-        ),
     ],
 )
 def test_the_text_of_a_reask_is_these_bytes(failure: Failure, message: str) -> None:
     """It is part of a recorded request: a change would ask, and pay, again."""
     assert message == reask_message(failure)
+
+
+def test_a_word_outside_the_labels_is_named_when_it_is_asked_again() -> None:
+    """With the labels where it stood in JSON; a bare word in the words that recorded re-asks have."""
+    again = "Answer again, whole and in the form that was asked for, and with nothing else."
+    for text, fault in [
+        ('{"value": "perhaps"}', "Your answer does not fit:\n- the answer: 'perhaps' is not one of yes, no"),
+        ("Perhaps.", "Your answer could not be read: the answer holds no JSON: 'Perhaps.'"),
+    ]:
+        assert f"{fault}\n{again}" == reask_message(failed(Literal["yes", "no"], said(text)), text)
 
 
 def test_columns_are_json_values_under_the_names_of_the_fields() -> None:

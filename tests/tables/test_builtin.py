@@ -12,6 +12,7 @@ from llmbatch.tables.builtin import (
     FAILURES_SCHEMA,
     NO_ANSWER,
     OTHER,
+    OUT_OF_LABEL,
     SUMMARY_SCHEMA,
     calls_and_cost,
     confusion,
@@ -197,6 +198,16 @@ def test_the_confusion_has_sorted_labels_and_counts_missing_answers_apart() -> N
         ("t", "a", "bug", 1, 0, 0),
         ("t", "a", "feature", 0, 0, 0),
     ]
+
+
+def test_answers_outside_their_labels_have_a_column_of_their_own() -> None:
+    """They are neither wrong predictions nor missing answers; without one there is no such column."""
+    answers = [row("z", "ok", "bug", "bug"), row("z", "out_of_label", "bug", None), row("z", "timeout", "bug", None)]
+
+    (counts,) = confusion(frame(*answers), "category").to_dicts()
+
+    assert (counts["bug"], counts[OUT_OF_LABEL], counts[NO_ANSWER]) == (1, 1, 1)
+    assert OUT_OF_LABEL not in confusion(frame(answers[0], answers[2]), "category").columns
 
 
 def test_a_label_may_be_named_like_a_column() -> None:
