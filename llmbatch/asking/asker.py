@@ -7,10 +7,11 @@ returns looks the key up and, on a miss, gives the order to the engine. A hit to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from llmbatch.asking.embedder import Embedder
 from llmbatch.asking.function_tool import declared_tools
 from llmbatch.asking.question import (
     NO_TOOLS,
@@ -33,7 +34,7 @@ from llmbatch.cassette.case import CaseContext
 from llmbatch.cassette.store import Store
 from llmbatch.config import ResolvedModel
 from llmbatch.engine.protocol import Engine, Order, Outcome
-from llmbatch.errors import AuthorError, TaskError
+from llmbatch.errors import AnswerError, AuthorError, TaskError
 from llmbatch.experiment.answer import Answer, Origin
 from llmbatch.money.cost import cost_usd
 from llmbatch.parse.structured import reask_message
@@ -82,6 +83,7 @@ class Asker:
     on_miss: Callable[[Question, CaseContext], None] = field(default=lambda question, case: None)
     _manners: dict[tuple[object, ...], tuple[object, Manner]] = field(default_factory=dict)
     _ways: dict[tuple[int, int, str], _Way] = field(default_factory=dict)
+    _embedder: Embedder | None = None
     _addresses: dict[int, tuple[ResolvedModel, Address]] = field(default_factory=dict)
 
     def prepare(self, positional: tuple[Any, ...], options: Mapping[str, Any], asking: Asking) -> Question:
@@ -170,6 +172,21 @@ class Asker:
             known = self._addresses[id(model)] = (model, address)
         return known[1]
 
+    @property
+    def embedder(self) -> Embedder:
+        """What puts texts to embedding models, made at the first."""
+        if self._embedder is None:
+            self._embedder = Embedder(self.store, self._obtain, self.on_miss)
+        return self._embedder
+
+    def prepare_texts(self, texts: object, named: str | None, asking: Asking) -> list[Question]:
+        """Return a question for each text that is put to an embedding model. Raises AuthorError."""
+        try:
+            return self.embedder.questions(texts, self._choose(named, asking), asking.case)
+        except AuthorError as error:
+            self.on_author_error(error)
+            raise
+
     def recorded(self, question: Question, case: CaseContext) -> Answer[Any] | None:
         """Return the recorded answer, None where there is none. Nothing is awaited for it."""
         reply = self.store.find(question.key)
@@ -219,8 +236,8 @@ class Asker:
     async def _obtain(self, question: Question, case: CaseContext) -> Outcome:
         model = question.manner.model
         if self.engine is not None and case.may_send and model.can_call:
-            return await self.engine.obtain(Order(question.call(), question.wire, model, case))
-        if case.rehearsal:
+            return await self.engine.obtain(Order(question.call(), question.wire, model, case, question.manner.url))
+        if case.rehearsal and question.manner.url is None:
             self.on_miss(question, case)
             case.count_miss()
         await asyncio.sleep(0)  # a task that asks until an answer comes must not keep the loop for ever
@@ -266,6 +283,18 @@ class BoundAsk:
         question = self._asker.prepare(arguments, options, self._asking)
         self.answers.append(None)
         return self._await(question, len(self.answers) - 1)
+
+    async def embed(self, texts: Sequence[str], *, model: str | None = None) -> list[list[float]]:
+        """Return one vector for each text, in their order. Raises AnswerError where one has none."""
+        asker, case = self._asker, self._asking.case
+        questions = asker.prepare_texts(texts, model, self._asking)
+        vectors: list[list[float]] = []
+        for question, vector in zip(questions, await asker.embedder.vectors(questions, case), strict=True):
+            if isinstance(vector, Failure):
+                self.answers.append(unanswered(question, vector))
+                raise AnswerError(vector.message, kind=str(vector.kind))
+            vectors.append(vector)
+        return vectors
 
     async def _await(self, question: Question, place: int) -> Answer[Any]:
         asker, case = self._asker, self._asking.case

@@ -39,8 +39,10 @@ class Manner(NamedTuple):
     qualified: str
     instruction: str
     tools: Mapping[str, FunctionTool] = NO_TOOLS
+    url: str | None = None
+    """Where such questions go, if that is not the model's chat."""
 
-    def origin(self, prompt_fingerprint: str) -> Origin:
+    def origin(self, prompt_fingerprint: str | None) -> Origin:
         """Return what the rows of such questions say of it."""
         return Origin(self.model.text, self.mode, self.parameters, prompt_fingerprint)
 

@@ -77,6 +77,10 @@ class ResolvedModel:
         return self.endpoint.with_query(f"{self.base_url}/chat/completions")
 
     @property
+    def embeddings_url(self) -> str:
+        return self.endpoint.with_query(f"{self.base_url}/embeddings")
+
+    @property
     def key_headers(self) -> Mapping[str, str]:
         """The headers that are stored with a request; credentials are not among them."""
         return {"content-type": "application/json", **self.endpoint.headers}

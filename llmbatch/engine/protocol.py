@@ -18,13 +18,15 @@ Outcome = Reply | Failure
 class Order:
     """A call that has no recorded answer, with what it takes to make it.
 
-    `wire` is the body as it is sent; `call.request.body` is the same after scrubbing.
+    `wire` is the body as it is sent; `call.request.body` is the same after scrubbing. `url` is where it goes if
+    it does not go to the model's chat.
     """
 
     call: Call
     wire: bytes
     model: ResolvedModel
     case: CaseContext
+    url: str | None = None
 
 
 class Engine(Protocol):

@@ -25,7 +25,7 @@ class Sender:
 
     store: Store
     transport: Transport
-    _routes: dict[int, tuple[ResolvedModel, Route]] = field(default_factory=dict)
+    _routes: dict[tuple[int, str | None], tuple[ResolvedModel, Route]] = field(default_factory=dict)
 
     async def send(self, order: Order) -> Attempted[Outcome]:
         """Return the recorded reply or failure of one HTTP request, with its verdict.
@@ -38,7 +38,7 @@ class Sender:
         exchange_token = current_exchange.set(exchange)
         try:
             # what came, be it a second answer that is filed as a duplicate
-            _, received = await self._route(order.model).send(order.wire)
+            _, received = await self._route(order.model, order.url).send(order.wire)
         except LlmbatchError:
             raise
         except Exception as error:  # noqa: BLE001 - every exception has a verdict in the policy
@@ -48,12 +48,12 @@ class Sender:
             current_case.reset(case_token)
         return _judged(order, exchange, received)
 
-    def _route(self, model: ResolvedModel) -> Route:
-        known = self._routes.get(id(model))
+    def _route(self, model: ResolvedModel, url: str | None) -> Route:
+        known = self._routes.get((id(model), url))
         if known is None:
             # the URL as configured: the one in a call is without secrets
-            route = self.transport.route(model.chat_url, model.wire_headers(), model.endpoint.timeouts)
-            known = self._routes[id(model)] = (model, route)
+            route = self.transport.route(url or model.chat_url, model.wire_headers(), model.endpoint.timeouts)
+            known = self._routes[id(model), url] = (model, route)
         return known[1]
 
     def record_given_up(self, order: Order) -> None:

@@ -60,6 +60,10 @@ class Ask(Protocol):
         self, shape: TypeForm[T], prompt: Prompt, fields: Fields = ..., /, **options: Unpack[AskOptions]
     ) -> Coroutine[Any, Any, Answer[T]]: ...
 
+    async def embed(self, texts: Sequence[str], *, model: str = ...) -> list[list[float]]:
+        """Return one vector for each text, in their order; each is recorded by itself. Raises AnswerError."""
+        ...
+
 
 class Model(str):
     """`endpoint/model` as written; `.name`, `.base_url`, `.api_key` for other SDKs.

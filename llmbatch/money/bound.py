@@ -26,6 +26,8 @@ class MostTokens(NamedTuple):
 def most_tokens(body: bytes) -> MostTokens:
     """Return how many tokens a request can take: a token is at least a byte, an answer as long as its limit allows."""
     limits = _MOST_OUT.findall(body)
+    if not limits and b'"encoding_format":' in body:  # an embedding: nothing is said
+        return MostTokens(len(body), 0, True)
     choices = max(map(int, _CHOICES.findall(body)), default=1)
     most_out = max(map(int, limits)) if limits else ASSUMED_TOKENS_OUT
     return MostTokens(len(body), most_out * max(1, choices), bool(limits))

@@ -44,6 +44,7 @@ async def review(sample: Comment, ask: Ask) -> Review:
     again = await ask(int, "From 0 to 9?", after=first.result(), max_tokens=5, extra_body={"top_k": 1})
     tried = await ask(int, "How long is it?", comment_fields(sample), tools=[letters, slowly])
     assert_type(tried, Answer[int])
+    assert_type(await ask.embed([sample.body], model="service/e"), list[list[float]])
     numbers = await ask(list[int], [{"role": "user", "content": "Count."}], stop=["."], seed=1)
     assert_type(numbers.value, list[int])
     try:
