@@ -64,7 +64,7 @@ def build_client(
     client = openai.AsyncOpenAI(
         api_key=resolved.key.reveal() if resolved.key is not None else "none",
         base_url=resolved.base_url,
-        default_headers=_headers(resolved),
+        default_headers={**endpoint.headers, **resolved.key_header()},
         default_query=dict(endpoint.query),
         max_retries=0,
         timeout=httpx2.Timeout(endpoint.timeout_seconds, connect=endpoint.connect_timeout_seconds, pool=None),
@@ -73,14 +73,6 @@ def build_client(
     client.organization = None
     client.project = None
     return client
-
-
-def _headers(resolved: ResolvedModel) -> dict[str, Any]:
-    """Return the endpoint's headers; where its key has a header of its own, the SDK's is not sent."""
-    endpoint = resolved.endpoint
-    if endpoint.key_header == BEARER_HEADER:
-        return dict(endpoint.headers)
-    return {**endpoint.headers, "Authorization": openai.Omit(), **resolved.key_header()}
 
 
 _BROKEN_OFF: Attempted[Any] = Attempted(Verdict(kind=FailureKind.TIMEOUT))
@@ -102,6 +94,7 @@ class PacedTransport(httpx2.AsyncHTTPTransport):
         proxy: str | None = None,
     ) -> None:
         super().__init__(limits=_LIMITS, trust_env=True, proxy=proxy)
+        self._has_its_own_key_header = endpoint.key_header != BEARER_HEADER
         self._passage = passage
         self._tab = tab
         self._settings = settings
@@ -118,6 +111,8 @@ class PacedTransport(httpx2.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
         model = _model_in(body)
+        if self._has_its_own_key_header:  # the SDK sends its bearer token whatever its other headers are
+            request.headers.pop(BEARER_HEADER, None)
 
         async def attempt(number: int) -> Attempted[httpx2.Response]:
             request.stream = httpx2.ByteStream(body)
