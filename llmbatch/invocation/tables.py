@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmbatch.columns import PREFIX, TRUTH
 from llmbatch.errors import LlmbatchError, TaskError
 from llmbatch.experiment.words import TableDefinition
+from llmbatch.invocation.built_in import built_in_tables
 from llmbatch.invocation.interrupt import waits_end_at_ctrl_c
 from llmbatch.invocation.options import Format
-from llmbatch.plan import Plan, PlannedTask
-from llmbatch.tables.builtin import calls_and_cost, confusion, failures, prediction_column, summary
+from llmbatch.plan import Plan
 from llmbatch.tables.spool import Spool
 from llmbatch.tables.write import write_frame, write_rows
 
@@ -42,41 +41,12 @@ def write_tables(spool: Spool, folder: Path, plan: Plan, formats: Sequence[Forma
     every: tuple[Format, ...] = ("parquet", *(each for each in formats if each != "parquet"))
     write_rows(spool, folder / ROWS, every)
     rows = pl.scan_parquet(folder / f"{ROWS}.parquet")
-    tables = Tables(_built_in(rows, plan))
+    tables = Tables(built_in_tables(rows, plan))
     for definition in _wanted(plan):
         _add(tables, definition, rows)
     for name, frame in tables.named.items():
         write_frame(frame, folder / "tables" / name, every)
     return tables
-
-
-def _built_in(rows: pl.LazyFrame, plan: Plan) -> dict[str, pl.DataFrame]:
-    """Return the built-in tables; each task is scored by its own prediction column."""
-    import polars as pl  # noqa: PLC0415 - as above
-
-    def each_task(make: Callable[[pl.LazyFrame, str | None], pl.DataFrame]) -> pl.DataFrame:
-        frames = [make(own, _prediction(own, task)) for task, own in _rows_by_task(rows, plan)]
-        filled = [frame for frame in frames if frame.height] or frames[:1]
-        return pl.concat(filled, how="diagonal") if filled else pl.DataFrame()
-
-    return {
-        "summary": each_task(summary),
-        "confusion": each_task(confusion),
-        "failures": failures(rows),
-        "calls_and_cost": calls_and_cost(rows),
-    }
-
-
-def _rows_by_task(rows: pl.LazyFrame, plan: Plan) -> list[tuple[PlannedTask, pl.LazyFrame]]:
-    import polars as pl  # noqa: PLC0415 - as above
-
-    return [(task, rows.filter(pl.col("llmbatch_task") == task.name)) for task in plan.tasks]
-
-
-def _prediction(rows: pl.LazyFrame, task: PlannedTask) -> str | None:
-    fields = {*task.samples.fields(), TRUTH} - {task.truth}  # an answer may have the name of the truth's field
-    answers = [name for name in rows.collect_schema() if name not in fields and not name.startswith(PREFIX)]
-    return prediction_column(rows, truth_field=task.truth, answers=answers)
 
 
 def _wanted(plan: Plan) -> list[TableDefinition]:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from llmbatch.report.grid import ID_COLUMNS, Grid, grids_of
+from llmbatch.report.built_in import grids_of
+from llmbatch.report.grid import ID_COLUMNS, Grid
 
 if TYPE_CHECKING:
     import polars as pl

@@ -28,7 +28,12 @@ from llmbatch.errors import ConfigError, ExitCode
 from llmbatch.experiment.ask import AskOptions
 from llmbatch.invocation.options import FORMATS, MODES, RunOptions
 from llmbatch.plan import build_plan
-from llmbatch.tables.builtin import CALLS_SCHEMA, FAILURES_SCHEMA, SUMMARY_SCHEMA
+from llmbatch.tables.builtin.agreement import AGREEMENT_SCHEMA
+from llmbatch.tables.builtin.calls import CALLS_SCHEMA
+from llmbatch.tables.builtin.classes import PER_CLASS_SCHEMA
+from llmbatch.tables.builtin.failures import FAILURES_SCHEMA
+from llmbatch.tables.builtin.majority import FREQUENCIES_SCHEMA, MAJORITY_SCHEMA, VOTES_SCHEMA
+from llmbatch.tables.builtin.summary import SUMMARY_SCHEMA
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("experiments/**/*.md")])
@@ -176,7 +181,21 @@ def test_every_column_of_the_built_in_tables_is_documented() -> None:
     """The names are those of the files."""
     spans = set(code_spans("docs/results.md").replace(" / ", "\n").splitlines())
 
-    assert set() == {*SUMMARY_SCHEMA, *FAILURES_SCHEMA, *CALLS_SCHEMA} - spans
+    assert set() == {*SUMMARY_SCHEMA, *PER_CLASS_SCHEMA, *FAILURES_SCHEMA, *CALLS_SCHEMA} - spans
+
+
+@pytest.mark.parametrize(
+    ("title", "schema"),
+    [
+        ("`agreement`", AGREEMENT_SCHEMA),
+        ("`majority`", MAJORITY_SCHEMA),
+        ("`votes`", VOTES_SCHEMA),
+        ("`label_frequencies`", FREQUENCIES_SCHEMA),
+    ],
+)
+def test_every_column_of_a_table_over_repeats_is_in_its_section(title: str, schema: dict[str, str]) -> None:
+    """Each table has a section, and the section the columns of that table alone."""
+    assert set(schema) == first_cells(section("docs/repeats.md", title).replace(" / ", "` `"))
 
 
 # configuration ---------------------------------------------------------------------------------------------

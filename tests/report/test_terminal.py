@@ -10,7 +10,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from llmbatch.report.grid import accuracy_text, cell_text, grid, grids_of
+from llmbatch.report.built_in import accuracy_text, grids_of
+from llmbatch.report.grid import cell_text, grid
 from llmbatch.report.terminal import fitted, print_tables
 
 SUMMARY = pl.DataFrame(
@@ -18,6 +19,7 @@ SUMMARY = pl.DataFrame(
         "task": ["classify", "classify"],
         "variant": ["local/qwen2.5-coder-1.5b-commit_classify.md", "openai/gpt-4o-mini-commit_classify_cot.md"],
         "n": [1200, 1200],
+        "samples": [1200, 1200],
         "ok": [1190, 1200],
         "answered": [1195, 1200],
         "failed": [10, 0],

@@ -7,20 +7,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from llmbatch.tables.builtin import (
-    CALLS_SCHEMA,
-    FAILURES_SCHEMA,
-    NO_ANSWER,
-    OTHER,
-    OUT_OF_LABEL,
-    SUMMARY_SCHEMA,
-    calls_and_cost,
-    confusion,
-    failures,
-    prediction_column,
-    summary,
-)
+from llmbatch.tables.builtin.calls import CALLS_SCHEMA, calls_and_cost
+from llmbatch.tables.builtin.classes import OTHER, Unscored, confusion
+from llmbatch.tables.builtin.failures import FAILURES_SCHEMA, failures
+from llmbatch.tables.builtin.scoring import prediction_column
+from llmbatch.tables.builtin.summary import SUMMARY_SCHEMA, summary
 
+NO_ANSWER, OUT_OF_LABEL = Unscored.NO_ANSWER.value, Unscored.OUT_OF_LABEL.value
 SCHEMA: dict[str, Any] = {
     "llmbatch_case": pl.String,
     "llmbatch_task": pl.String,
@@ -88,6 +81,7 @@ def test_the_summary_counts_cases_and_names_what_is_missing() -> None:
         "task": "t",
         "variant": "z",
         "n": 5,
+        "samples": 5,
         "ok": 2,
         "answered": 3,
         "failed": 3,
@@ -97,6 +91,7 @@ def test_the_summary_counts_cases_and_names_what_is_missing() -> None:
         "accuracy": 0.5,
         "accuracy_low": 0,
         "accuracy_high": 0,
+        "n_effective": 2.0,
         "tokens_in": 50,
         "tokens_out": 15,
         "cost_usd": 0.0,

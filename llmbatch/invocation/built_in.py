@@ -1,0 +1,75 @@
+"""Which built-in tables a run has, and of which rows and columns each is made. Computes no statistic itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmbatch.columns import PREFIX, TRUTH
+from llmbatch.plan import Plan, PlannedTask
+from llmbatch.tables.builtin.agreement import agreement
+from llmbatch.tables.builtin.calls import calls_and_cost
+from llmbatch.tables.builtin.classes import confusion, per_class
+from llmbatch.tables.builtin.failures import failures
+from llmbatch.tables.builtin.majority import label_frequencies, majority, votes
+from llmbatch.tables.builtin.repeats import repeats_of
+from llmbatch.tables.builtin.scoring import prediction_column
+from llmbatch.tables.builtin.summary import summary
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class _TaskRows(NamedTuple):
+    """The rows of a task, its answer columns, and which of them is compared with the truth."""
+
+    task: PlannedTask
+    rows: pl.LazyFrame
+    answers: list[str]
+    prediction: str | None
+
+
+def built_in_tables(rows: pl.LazyFrame, plan: Plan) -> dict[str, pl.DataFrame]:
+    """Return the tables by name, in the order in which they are shown; those over repeats only where there are any."""
+    tasks = [_rows_of(task, rows) for task in plan.tasks]
+    repeated = [
+        repeats_of(
+            each.rows,
+            k=each.task.repeat,
+            truth_field=each.task.truth,
+            answers=each.answers,
+            prediction=each.prediction,
+        )
+        for each in tasks
+        if each.task.repeat > 1
+    ]
+    over_repeats = {
+        each.__name__: _joined([each(repeats) for repeats in repeated])
+        for each in (agreement, majority, votes, label_frequencies)
+        if repeated
+    }
+    return {
+        "summary": _joined([summary(each.rows, each.prediction, repeats=each.task.repeat) for each in tasks]),
+        **over_repeats,
+        "per_class": _joined([per_class(each.rows, each.prediction) for each in tasks]),
+        "confusion": _joined([confusion(each.rows, each.prediction) for each in tasks]),
+        "failures": failures(rows),
+        "calls_and_cost": calls_and_cost(rows),
+    }
+
+
+def _rows_of(task: PlannedTask, rows: pl.LazyFrame) -> _TaskRows:
+    import polars as pl  # noqa: PLC0415 - loaded when a table is made
+
+    fields = {*task.samples.fields(), TRUTH} - {task.truth}  # an answer may have the name of the truth's field
+    answers = [name for name in rows.collect_schema() if name not in fields and not name.startswith(PREFIX)]
+    own = rows.filter(pl.col("llmbatch_task") == task.name)
+    return _TaskRows(task, own, answers, prediction_column(rows, truth_field=task.truth, answers=answers))
+
+
+def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return the frames of all tasks one below the other; of empty ones the first, for its columns."""
+    import polars as pl  # noqa: PLC0415 - as above
+
+    filled = [frame for frame in frames if frame.height] or frames[:1]
+    return pl.concat(filled, how="diagonal") if filled else pl.DataFrame()
