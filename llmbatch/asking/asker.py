@@ -71,7 +71,8 @@ class Asker:
 
     `engine` is None where nothing may be called. `on_author_error` hears of every question that cannot be
     put, whatever the task does with the exception: in a rehearsal such an error stops the run before it pays.
-    `on_miss` hears of every question of a rehearsal that has no answer.
+    `on_miss` hears of every question of a rehearsal that has no answer. `on_unprobed` hears of every question without
+    an answer to a model that nobody has probed yet, and may raise RunAgain.
     """
 
     store: Store
@@ -81,6 +82,7 @@ class Asker:
     tool_turns: ToolTurns = field(default_factory=lambda: ToolTurns(NoLog()))
     on_author_error: Callable[[AuthorError], None] = field(default=lambda error: None)
     on_miss: Callable[[Question, CaseContext], None] = field(default=lambda question, case: None)
+    on_unprobed: Callable[[ResolvedModel, CaseContext], None] = field(default=lambda model, case: None)
     _manners: dict[tuple[object, ...], tuple[object, Manner]] = field(default_factory=dict)
     _ways: dict[tuple[int, int, str], _Way] = field(default_factory=dict)
     _embedder: Embedder | None = None
@@ -235,6 +237,8 @@ class Asker:
 
     async def _obtain(self, question: Question, case: CaseContext) -> Outcome:
         model = question.manner.model
+        if model.is_unprobed and question.manner.url is None:
+            self.on_unprobed(model, case)
         if self.engine is not None and case.may_send and model.can_call:
             return await self.engine.obtain(Order(question.call(), question.wire, model, case, question.manner.url))
         if case.rehearsal and question.manner.url is None:

@@ -140,7 +140,8 @@ def manner_of(arguments: Arguments, model: ResolvedModel, address: Address) -> M
     mode: StructuredMode = model.structured or "json_schema"
     options = arguments.options
     asked = {name: options[name] for name in REQUEST_OPTIONS if name in options and name != "extra_body"}
-    parameters = resolve_parameters(model.defaults, {**asked, **(options.get("extra_body") or {})})
+    extra = options.get("extra_body") or {}
+    parameters = model.capabilities.fitted(resolve_parameters(model.defaults, {**asked, **extra}), extra)
     tools = declared_tools(options["tools"], "" if shape.plain else shape.name) if "tools" in options else NO_TOOLS
     members = shape.request_members(mode)
     if tools:

@@ -42,8 +42,16 @@ MISSES_OF_A_REHEARSAL = 20
 """A rehearsal ends at this many: some tasks ask until an answer comes, and here none does."""
 
 
+PROBE = "probe:"
+"""What an id begins with that is no task's case: the questions by which is found out what a model can do."""
+
+
 class RehearsalOver(BaseException):
     """Ends a rehearsal from within; no author's `except Exception` is to catch it."""
+
+
+class RunAgain(BaseException):
+    """Ends one run of a case from within, which is then run again from its start. As hard to catch as the other."""
 
 
 class CaseContext:

@@ -263,6 +263,12 @@ class Store:
                 raise InternalError("an answer's line holds no reply", key=found.call.key.hex(), fix="report this")
             yield Interaction(found.call, found.reply, found.generation, found.case)
 
+    def texts(self) -> Iterator[bytes]:
+        """Yield the lines of the answers that win as they are written, in the order of the files."""
+        answers = self._contents.answers
+        for place in answers.index.places():
+            yield answers.read(place)
+
     def failures(self) -> Iterator[RecordedFailure]:
         """Yield the last failed attempt of each key, in the order of the files. Raises CassetteDamaged."""
         failures = self._contents.failures

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from llmbatch.config.values import StructuredMode
 
@@ -22,7 +23,8 @@ class Capabilities:
     """What a service does with a model when it is asked for something; all unknown where nobody has asked.
 
     `left_out` are the request parameters that it refuses, `ignored` those that it accepts and does not follow;
-    `limit_name` is the name under which it takes the most tokens of an answer.
+    `limit_name` is the name under which it takes the most tokens of an answer, `alternatives` how many tokens came with
+    their probabilities where twenty were asked for.
     """
 
     json_schema: Support = "unknown"
@@ -30,12 +32,25 @@ class Capabilities:
     tools: Support = "unknown"
     logprobs: LogprobSupport = "unknown"
     top_logprobs: Support = "unknown"
+    alternatives: int = 0
     seed: Support = "unknown"
     n: Support = "unknown"
     stream_usage: Support = "unknown"
     left_out: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     limit_name: LimitName = "max_tokens"
+
+    def fitted(self, parameters: Mapping[str, Any], as_they_are: Collection[str] = ()) -> Mapping[str, Any]:
+        """Return request parameters without those that the model refuses, and the limit under the name that it takes.
+
+        Names in `as_they_are` are left alone.
+        """
+        if not self.left_out and self.limit_name == "max_tokens":
+            return parameters
+        kept = {name: parameters[name] for name in parameters if name in as_they_are or name not in self.left_out}
+        if "max_tokens" in kept and "max_tokens" not in as_they_are and self.limit_name not in kept:
+            kept[self.limit_name] = kept.pop("max_tokens")
+        return kept
 
     def mode(self, declared: StructuredMode | None = None) -> StructuredMode | None:
         """Return the best mode that is known to work; None where nothing is known that speaks against what is declared.

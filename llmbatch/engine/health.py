@@ -176,6 +176,18 @@ class Health:
             passage.tell()
         return attempted
 
+    def review_probe(self, model: ResolvedModel, attempted: Attempted[Any]) -> Attempted[Any]:
+        """Return an attempt at a question of a probe as reviewed.
+
+        Where the service has answered before, that it finds nobody for a question (a 404) concerns that question alone,
+        and one that it is silent on is not put again.
+        """
+        verdict = attempted.verdict
+        kind, answered = verdict.kind, self.passage(model).breaker.has_answered
+        if kind is FailureKind.TIMEOUT or (answered and kind is FailureKind.MODEL_NOT_FOUND):
+            attempted = replace(attempted, verdict=verdict._replace(stop=False, retry="no"))
+        return self.review(model, attempted)
+
     def _tell_of(self, model: ResolvedModel, breaker: Breaker, *, is_first: bool = False) -> None:
         endpoint, name, why = model.endpoint.name, model.name, breaker.why
         if is_first and breaker.state is State.FLOWING:

@@ -27,6 +27,9 @@ from llmbatch.engine.hedger import Hedger
 from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.errors import AnswerError, LlmbatchError, NoAnswerRecorded
 
+RETRIES_OF_A_PROBE = 2
+"""A service that fails at one question may do so for ever, and what it would have said is not needed to go on."""
+
 
 @dataclass(slots=True)
 class LiveEngine:
@@ -91,7 +94,7 @@ class LiveEngine:
         """Make the call of a flight, again where it failed, and land with what it came to."""
         await self._canary.prove()
         order = flight.order
-        attempted = await with_retries(partial(self.attempts.make, order, flight), self._retry_of(order.model))
+        attempted = await with_retries(partial(self.attempts.make, order, flight), self._retry_of(order))
         if flight.hedge_task is not None and isinstance(attempted.value, Failure):
             await asyncio.wait([flight.hedge_task])  # it may bring what this one did not
         if not flight.has_landed:
@@ -107,7 +110,7 @@ class LiveEngine:
     async def _call_again(self, flight: Flight, hedge: Underway) -> None:
         """Make one attempt at the hedge of a flight, and land with it if it is the first to bring an answer."""
         order, won, late_seconds = flight.order, False, hedge.since - flight.stage_since
-        once = replace(self._retry_of(order.model), max_retries=0, rate_limit_seconds=0.0)
+        once = replace(self._retry_of(order), max_retries=0, rate_limit_seconds=0.0)
         try:
             attempted = await with_retries(partial(self.attempts.make, order, hedge), once)
             won = isinstance(attempted.value, Reply) and not flight.has_landed
@@ -145,11 +148,15 @@ class LiveEngine:
     def _outrun_ended(self, task: asyncio.Task[None]) -> None:
         self._outrun.pop(task, None)
 
-    def _retry_of(self, model: ResolvedModel) -> RetrySettings:
+    def _retry_of(self, order: Order) -> RetrySettings:
+        model = order.model
         known = self._retries.get(id(model))
         if known is None:
             told = self.attempts.teller.with_waits(model, self.retry)
             known = self._retries[id(model)] = (model, replace(told, review=partial(self.health.review, model)))
+        if order.is_probe:
+            few, review = min(self.retry.max_retries, RETRIES_OF_A_PROBE), partial(self.health.review_probe, model)
+            return replace(known[1], max_retries=few, review=review)
         return known[1]
 
 

@@ -19,7 +19,8 @@ class Order:
     """A call that has no recorded answer, with what it takes to make it.
 
     `wire` is the body as it is sent; `call.request.body` is the same after scrubbing. `url` is where it goes if
-    it does not go to the model's chat.
+    it does not go to the model's chat. `is_probe` says that it asks what the service can do: that it cannot do it is no
+    reason to try often, or to end a run.
     """
 
     call: Call
@@ -27,6 +28,7 @@ class Order:
     model: ResolvedModel
     case: CaseContext
     url: str | None = None
+    is_probe: bool = False
 
 
 class Engine(Protocol):

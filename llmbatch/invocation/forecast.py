@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmbatch.call.values import Call, RecordedFailure
+from llmbatch.cassette.case import PROBE
 from llmbatch.cassette.segment import SEGMENT
 from llmbatch.cassette.upkeep.addressee import model_of
 from llmbatch.cassette.upkeep.walk import decoded, lines_of, title_of
@@ -54,15 +55,23 @@ class Calls:
         """Count an answer."""
         self.misses.found(key)
 
+    def probe_found(self, key: bytes) -> None:
+        """Hear of what costs nothing."""
+
+    def probe_missed(self, call: Call, wire: bytes) -> None:
+        """Count a question that finds out what a model can do."""
+        self._add(Asked(PROBE.rstrip(":"), model_of(wire) or "", call.request.url), call.key, wire)
+
     def missed(self, call: Call, case: str | None, failure: RecordedFailure | None) -> None:
         """Count a miss."""
         self.misses.missed(call, case, failure)
-        if call.key in self._keys:
-            return
-        self._keys.add(call.key)
         body = call.request.body or b""
-        asked = Asked(title_of(case), model_of(body) or "", call.request.url)
-        self.wanted.setdefault(asked, Wanted()).add(body)
+        self._add(Asked(title_of(case), model_of(body) or "", call.request.url), call.key, body)
+
+    def _add(self, asked: Asked, key: bytes, body: bytes) -> None:
+        if key not in self._keys:
+            self._keys.add(key)
+            self.wanted.setdefault(asked, Wanted()).add(body)
 
 
 class Item(NamedTuple):

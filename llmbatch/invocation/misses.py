@@ -43,6 +43,12 @@ class Misses:
         """Count an answer."""
         self.answered += 1
 
+    def probe_found(self, key: bytes) -> None:
+        """Hear of what no case asks."""
+
+    def probe_missed(self, call: Call, wire: bytes) -> None:
+        """Hear of what no case asks."""
+
     def missed(self, call: Call, case: str | None, failure: RecordedFailure | None) -> None:
         """Hold or count a miss; a task that is run again asks the same once more, which counts once."""
         name = (call.key, case)
@@ -73,6 +79,13 @@ class Asked:
     def found(self, key: bytes) -> None:
         """Note a key."""
         self.keys.add(key)
+
+    def probe_found(self, key: bytes) -> None:
+        """Note a key: what is known of a model decides how it is asked."""
+        self.keys.add(key)
+
+    def probe_missed(self, call: Call, wire: bytes) -> None:
+        """Hear of a probe that is not recorded: what is asked then follows from that."""
 
     def missed(self, call: Call, case: str | None, failure: RecordedFailure | None) -> None:
         """Note a key, and that what would have been asked after it is not known."""

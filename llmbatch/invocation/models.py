@@ -20,6 +20,7 @@ class Models:
     `recorded_base_url` tells the base URL that the cassette has for an endpoint which is not configured, and
     `recorded_name` what an `endpoint/alias` was called on the wire. `offline`, an endpoint that is known from the start
     and not configured otherwise has its recorded base URL as well, and so has an alias that is not configured its name.
+    `informed` adds what is known of what the model can do.
     """
 
     def __init__(
@@ -29,8 +30,10 @@ class Models:
         recorded_name: Callable[[str], str | None] = lambda text: None,
         *,
         offline: bool = False,
+        informed: Callable[[ResolvedModel], ResolvedModel] = lambda model: model,
     ) -> None:
         self._config = config
+        self._informed = informed
         self._recorded_base_url = recorded_base_url
         self._recorded_name = recorded_name
         self._offline = offline
@@ -40,8 +43,13 @@ class Models:
         """Return the model that a text names. Raises ConfigError listing the endpoints."""
         known = self._resolved.get(text)
         if known is None:
-            known = self._resolved[text] = self._as_recorded(resolve_model(self._config, text, self._recorded_base_url))
+            resolved = self._as_recorded(resolve_model(self._config, text, self._recorded_base_url))
+            known = self._resolved[text] = self._informed(resolved)
         return known
+
+    def forget_unprobed(self) -> None:
+        """Resolve anew, when they are next asked for, the models that were still to be probed."""
+        self._resolved = {text: model for text, model in self._resolved.items() if not model.is_unprobed}
 
     def _as_recorded(self, model: ResolvedModel) -> ResolvedModel:
         if model.configured and not self._offline:

@@ -26,6 +26,7 @@ from llmbatch.invocation.models import Models
 from llmbatch.invocation.opening import check_digest, make_results_folder, make_store
 from llmbatch.invocation.paying import make_spending, open_book, tell_counters
 from llmbatch.invocation.prepared import Prepared
+from llmbatch.invocation.probing import Probes
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.second_look import SecondLook
 from llmbatch.invocation.tables import Tables, write_tables
@@ -115,7 +116,14 @@ def _open(stack: ExitStack, prepared: Prepared, counters: Counters, display: Dis
     if settings.expect_digest is not None:
         check_digest(prepared.cassette, settings.expect_digest)
     offline = prepared.mode.mode == "none"
-    models = Models(prepared.config, store.recorded_base_url, store.recorded_model_name, offline=offline)
+    probes = Probes(store, partial(Store.find, store), may_probe=store.can_record)
+    models = Models(
+        prepared.config,
+        store.recorded_base_url,
+        store.recorded_model_name,
+        offline=offline,
+        informed=probes.informed,
+    )
     asked = models.of_plan(plan)
     book = open_book(purse, store, asked.values())
     path, total = make_results_folder(prepared.results, datetime.now(UTC)), plan.count()
@@ -131,7 +139,8 @@ def _open(stack: ExitStack, prepared: Prepared, counters: Counters, display: Dis
     )
     spending = make_spending(book, purse, store, models=asked.values(), stop=stop, log=run_log, note=note)
     live = LiveSide(prepared, store, stop, counters=counters, spending=spending, note=note, log=run_log)
-    work = Work(plan, prepared.window, store, models, live, spool, run_log, counters, stop, note)
+    probes.begin_to_tell(run_log, note)
+    work = Work(plan, prepared.window, store, models, probes, live, spool, run_log, counters, stop, note)
     if store.can_record and not settings.allow_unstable:
         work.second_look = SecondLook(prepared, total, stop, run_log, note)
     return _Opened(path, run_log, ending, asked, spending, work)

@@ -11,15 +11,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
 from llmbatch.asking.asker import Asker
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Call, RecordedFailure, Reply
-from llmbatch.cassette.case import current_case
+from llmbatch.cassette.case import CaseContext, current_case
 from llmbatch.cassette.retrying import is_asked_again
 from llmbatch.cassette.store import Store
+from llmbatch.config import ResolvedModel
 from llmbatch.errors import InternalError
 from llmbatch.invocation.intercepting import intercepted
 from llmbatch.invocation.live_side import LiveSide
@@ -27,6 +29,7 @@ from llmbatch.invocation.models import Clients, Models
 from llmbatch.invocation.opening import make_store
 from llmbatch.invocation.paying import make_spending
 from llmbatch.invocation.prepared import Prepared
+from llmbatch.invocation.probing import Probes
 from llmbatch.invocation.steps import Display
 from llmbatch.invocation.work import TASK_THREADS
 from llmbatch.money.book import PriceBook
@@ -50,6 +53,14 @@ class Listener(Protocol):
 
     def missed(self, call: Call, case: str | None, failure: RecordedFailure | None) -> None:
         """Hear of a call that has none, with the last failed attempt at it."""
+        ...
+
+    def probe_found(self, key: bytes) -> None:
+        """Hear of a recorded reply to a question that is no case's: what a model can do."""
+        ...
+
+    def probe_missed(self, call: Call, wire: bytes) -> None:
+        """Hear of such a question that a run would ask."""
         ...
 
 
@@ -94,7 +105,10 @@ async def watched_replay(
         stack.enter_context(store)
         store.listener = listener
         store.asks_again = prepared.settings.retry_errors
-        models = Models(config, store.recorded_base_url, store.recorded_model_name, offline=offline)
+        probes = Probes(store, partial(_find_probe, store), may_probe=not offline)
+        models = Models(
+            config, store.recorded_base_url, store.recorded_model_name, offline=offline, informed=probes.informed
+        )
         asked = models.of_plan(plan)
         stop = Stop()
         spending = make_spending(
@@ -102,6 +116,7 @@ async def watched_replay(
         )
         live = LiveSide(prepared, store, stop, counters=counters, spending=spending, note=display.note, log=NoLog())
         asker = Asker(store, Prompts(plan.experiment.base_folders), models.resolve)
+        asker.on_unprobed = partial(_tell_of_probe, probes, listener, set())
         clients = Clients(live.build_client)
         executor = ThreadPoolExecutor(prepared.window, thread_name_prefix=TASK_THREADS)
         runner = CaseRunner(asker, models.of_case, clients.of, executor, NoLog(), counters)
@@ -127,6 +142,23 @@ async def watched_replay(
             fix="report this",
         )
     return watched
+
+
+def _find_probe(store: _WatchedStore, key: bytes) -> Reply | None:
+    """Return a recorded reply to a probe, which no run asks again."""
+    reply = Store.find(store, key)
+    if reply is not None and store.listener is not None:
+        store.listener.probe_found(key)
+    return reply
+
+
+def _tell_of_probe(probes: Probes, listener: Listener, told: set[int], model: ResolvedModel, case: CaseContext) -> None:
+    """Tell, once for each model, of the probe that a run would make before a question of a case."""
+    if id(model) not in told and probes.is_to_be_probed(model):
+        told.add(id(model))
+        for call, wire in probes.questions_of(model):
+            if probes.find(call.key) is None:
+                listener.probe_missed(call, wire)
 
 
 class _WatchedStore(Store):

@@ -18,6 +18,7 @@ from llmbatch.invocation.asking_again import AskingAgain
 from llmbatch.invocation.interrupt import DRAIN_SECONDS, interruptible
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
+from llmbatch.invocation.probing import Probes
 from llmbatch.invocation.second_look import SecondLook
 from llmbatch.invocation.stalling import StallWatch
 from llmbatch.plan import Case, Plan, PlannedTask
@@ -56,6 +57,7 @@ class Work:
     window: int
     store: Store
     models: Models
+    probes: Probes
     live: LiveSide
     spool: Spool
     run_log: Log
@@ -81,8 +83,12 @@ class Work:
         clients = Clients(self.live.build_client)
         executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)
         asker.tool_turns = ToolTurns(self.run_log, executor)
-        runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log, self.counters)
+        runner = CaseRunner(
+            asker, self.models.of_case, clients.of, executor, self.run_log, self.counters, self.probes.made
+        )
         asker.engine = self._engine(runner) if self.store.can_record else None
+        asker.on_unprobed = self.probes.before_question
+        self._let_probe(asker.engine, runner)
         try:
             for case in self.plan.first_cases():
                 if "ask" in case.task.arguments:  # the others render no prompt, and may do things twice
@@ -96,12 +102,24 @@ class Work:
             await self.live.close()
             executor.shutdown(wait=False, cancel_futures=True)
 
+    def _let_probe(self, engine: Engine | None, runner: CaseRunner) -> None:
+        """Say by what probes are made, and who is to look up models anew after one."""
+
+        def on_known() -> None:
+            self.models.forget_unprobed()
+            runner.forget_models()
+
+        def paid(answers: int) -> None:
+            self.counters.paid += answers
+
+        self.probes.engine, self.probes.on_known, self.probes.paid = engine, on_known, paid
+
     def _engine(self, runner: CaseRunner) -> Engine:
         engine = AskingAgain(self.live, self.store) if isinstance(self.store, RetryingStore) else self.live
         return engine if self.consent is None else self.consent(engine, runner)
 
     async def _run_cases(self, runner: CaseRunner) -> None:
-        counters, store, second_look = self.counters, self.store, self.second_look
+        counters, store, second_look, stop = self.counters, self.store, self.second_look, self.stop
         running: dict[int, Case] = {}
 
         async def work(case: Case) -> None:
@@ -123,9 +141,8 @@ class Work:
                 counters.in_flight -= 1
                 del running[case.index]
 
-        stop = self.stop
-
         async def cases() -> None:
+            await self.probes.made()  # of what the rehearsals have asked
             await run_window(
                 self.plan,
                 work,

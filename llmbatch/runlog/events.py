@@ -51,6 +51,10 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
         "cost_usd",
     ),
     # services
+    "capabilities": (
+        *("endpoint", "model", "origin", "mode", "json_schema", "json_object", "tools", "logprobs", "top_logprobs"),
+        *("alternatives", "seed", "n", "stream_usage", "left_out", "ignored", "limit_name"),
+    ),
     "limit": ("endpoint", "model", "limit", "was", "why"),
     "learned": ("endpoint", "model", "rpm", "tpm"),
     "breaker": ("endpoint", "model", "state", "why"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from llmbatch.asking.asker import Asker, Asking, BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
-from llmbatch.cassette.case import CaseContext, RehearsalOver, current_case
+from llmbatch.cassette.case import CaseContext, RehearsalOver, RunAgain, current_case
 from llmbatch.config import ResolvedModel
 from llmbatch.experiment.answer import Answer
 from llmbatch.experiment.ask import Model
@@ -62,11 +62,16 @@ class _Bound(NamedTuple):
 _asking_of: Callable[[tuple[Any, ...]], Asking] = partial(tuple.__new__, Asking)  # a third of the time of Asking(...)
 
 
+async def _nothing() -> None:
+    """Wait for nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class CaseRunner:
     """Runs cases one by one; holds what they share.
 
-    `model_of` resolves the model of a case, `client_of` builds its ready `openai.AsyncOpenAI`.
+    `model_of` resolves the model of a case, `client_of` builds its ready `openai.AsyncOpenAI`. `before_again` is
+    awaited before a case is run again: it may have come upon a model of which something must be known first.
     """
 
     asker: Asker
@@ -75,6 +80,7 @@ class CaseRunner:
     executor: Executor
     run_log: Log
     counters: Counters
+    before_again: Callable[[], Awaitable[None]] = _nothing
     _rows: RowBuilder = field(default_factory=RowBuilder)
     _bound: dict[str, _Bound] = field(default_factory=dict)
 
@@ -109,6 +115,7 @@ class CaseRunner:
         """Run a case until it waits for all that it asks; `passes` has the contexts so far, and gets the others."""
         await _settled(passes[-1])
         while passes[-1].abandoned and len(passes) < MOST_PASSES:
+            await self.before_again()
             passes.append(CaseContext(case.id, case.repeat))
             done = await self._run_in(passes[-1], case)
             await _settled(passes[-1])
@@ -154,6 +161,10 @@ class CaseRunner:
             link = link.f_back
         return link is not None
 
+    def forget_models(self) -> None:
+        """Look up the models of cases anew: more is known of them now."""
+        self._bound.clear()
+
     def not_run(self, case: Case) -> Done:
         """Return the row of a case that was never started."""
         return Done(self._rows.build(case, failure=NOT_RUN), NOT_RUN)
@@ -196,6 +207,10 @@ class CaseRunner:
             row = self._rows.build(
                 case, failure=failure, context=context, answers=ask.answers, answer=answer, cost_usd=cost_usd
             )
+        except (RunAgain, BaseExceptionGroup) as raised:
+            if not context.abandoned or not _is_run_again(raised):
+                raise
+            row, failure = self.not_run(case).row, NOT_RUN
         finally:
             current_case.reset(token)
         return _done((row, failure, error, 0))
@@ -260,6 +275,13 @@ def _contained_exception(raised: BaseException) -> Exception:
             return raised
     left.__cause__ = raised
     return left
+
+
+def _is_run_again(raised: BaseException) -> bool:
+    """Whether a case was left to be run again: by an exception of its own, or by one of a TaskGroup's."""
+    if isinstance(raised, BaseExceptionGroup):
+        return raised.split((Exception, RunAgain))[1] is None
+    return isinstance(raised, RunAgain)
 
 
 async def _settled(context: CaseContext) -> None:

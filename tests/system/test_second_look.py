@@ -150,7 +150,8 @@ async def test_a_task_without_a_file_is_not_looked_at_and_that_is_said(
 ) -> None:
     """As in a notebook: there is nothing that a second process could run."""
     monkeypatch.delenv("CI", raising=False)
-    (tmp_path / "llmbatch.toml").write_text(f'[endpoints.service]\nbase_url = "{server.base_url}"\n', encoding="utf-8")
+    service = f'[endpoints.service]\nbase_url = "{server.base_url}"\nstructured = "json_schema"\n'
+    (tmp_path / "llmbatch.toml").write_text(service, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
     cell: dict[str, Any] = {}

@@ -101,6 +101,7 @@ def _locked(folder: Path, wanted: bool) -> Iterator[None]:
 
 def _reasons(prepared: Prepared, folder: Path, asked: Asked) -> Callable[[RecordedLine], str]:
     """Return what says why a line is no longer asked for: its variant, its case, or what the case asks."""
+    from llmbatch.cassette.case import PROBE  # noqa: PLC0415 - as above
     from llmbatch.cassette.upkeep.digests import Digests, digest_of_text  # noqa: PLC0415 - as above
     from llmbatch.cassette.upkeep.pruning import unasked  # noqa: PLC0415 - as above
     from llmbatch.cassette.upkeep.walk import title_of  # noqa: PLC0415 - as above
@@ -120,6 +121,8 @@ def _reasons(prepared: Prepared, folder: Path, asked: Asked) -> Callable[[Record
         case = line.case
         if case is None:
             return "belongs to no case"
+        if case.startswith(PROBE):
+            return "a probe of a model that is no longer asked"
         if title_of(case) not in titles:
             return "the variant is no longer in the experiment"
         return "the case asks otherwise now" if digest_of_text(case) in planned else "its sample is no longer there"

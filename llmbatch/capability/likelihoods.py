@@ -1,0 +1,86 @@
+"""Whether the probabilities that a service reports are those of its model: there at all, whole, and not rescaled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from llmbatch.call.values import Reply
+from llmbatch.config.capabilities import LogprobSupport
+from llmbatch.parse.body import load_body
+
+_NO_CHANCE = -30.0
+"""Below this a probability is a way to write 0: -inf, -100 and -9999 are all in use."""
+_CERTAIN = -1e-6
+_NOISE = 0.1
+"""How far the same distribution may be off itself from one call to the next: batches and kernels differ."""
+
+
+class Position(NamedTuple):
+    """One token of an answer: its logarithmic probability, and those of its alternatives by their text."""
+
+    chosen: float
+    alternatives: Mapping[str, float]
+
+    @property
+    def possible(self) -> int:
+        """How many tokens it tells of that could have come."""
+        return sum(chance > _NO_CHANCE for chance in self.alternatives.values())
+
+
+def positions_of(reply: Reply) -> list[Position]:
+    """Return the tokens whose probabilities a reply tells; none where it tells of none."""
+    document = load_body(reply.body)
+    try:
+        told = document["choices"][0]["logprobs"]["content"]
+        return [Position(_number(each["logprob"]), _alternatives(each)) for each in told]
+    except (LookupError, TypeError, ValueError):
+        return []
+
+
+def support_of(sampled: list[Position], greedy: list[Position] | None) -> LogprobSupport:
+    """Say what the numbers of an answer at temperature 1 are worth, beside those of one at temperature 0.
+
+    The question has many answers, so that nothing is certain at its first token, and both answers share what goes
+    before that.
+    """
+    if not sampled:
+        return "ignored"
+    if all(_says_nothing(position) for position in sampled):
+        return "masked"
+    if greedy and _distance(sampled[0], greedy[0]) > _NOISE:
+        return "rescaled"
+    return "yes"
+
+
+def _says_nothing(position: Position) -> bool:
+    others = sorted(position.alternatives.values(), reverse=True)[1:]
+    return position.chosen >= _CERTAIN and all(other <= _NO_CHANCE for other in others)
+
+
+def _distance(one: Position, other: Position) -> float:
+    """Return half of the sum of all differences; without alternatives, that of a chosen token which is now certain."""
+    if not one.alternatives or not other.alternatives:
+        return abs(math.exp(one.chosen) - math.exp(other.chosen)) if other.chosen >= _CERTAIN else 0.0
+    tokens = one.alternatives.keys() | other.alternatives.keys()
+    apart = (_chance(one, token) - _chance(other, token) for token in tokens)
+    return math.fsum(abs(each) for each in apart) / 2
+
+
+def _chance(position: Position, token: str) -> float:
+    return math.exp(position.alternatives.get(token, -math.inf))
+
+
+def _alternatives(told: Mapping[str, Any]) -> dict[str, float]:
+    return {str(each["token"]): _number(each["logprob"]) for each in told.get("top_logprobs") or ()}
+
+
+def _number(told: object) -> float:
+    """Return a logarithmic probability; services write null for that of an impossible token."""
+    if told is None:
+        return -math.inf
+    if isinstance(told, bool) or not isinstance(told, int | float) or math.isnan(told):
+        msg = f"{told!r} is no logarithmic probability"
+        raise ValueError(msg)
+    return min(float(told), 0.0)
