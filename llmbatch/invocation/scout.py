@@ -55,7 +55,8 @@ class Scout:
                 await self.runner.rehearse(case)
 
         self.asker.on_miss = self._missed
-        await run_window(some_cases(plan, SAMPLE), look, window=self.prepared.window, may_start=lambda: True)
+        cases = some_cases(plan, SAMPLE, repeats=True)
+        await run_window(cases, look, window=self.prepared.window, may_start=lambda: True)
         titles = {task.title(variant): plan.count_of(task, variant) for task in plan.tasks for variant in task.variants}
         shares = {title: titles[title] / number for title, number in looked_at.items()}
         whole = {asked: wanted.times(shares[asked.title]) for asked, wanted in self._wanted.items()}

@@ -14,18 +14,19 @@ def drawn(plan: Plan, number: int, seed: int = 0) -> Plan:
     return narrowed(plan, {case.id for case in some_cases(plan, number, seed)})
 
 
-def some_cases(plan: Plan, number: int, seed: int = 0) -> list[Case]:
+def some_cases(plan: Plan, number: int, seed: int = 0, *, repeats: bool = False) -> list[Case]:
     """Return `number` cases of each variant, of the same samples in all, in plan order; fewer where there are fewer.
 
-    A larger draw with the same seed holds the smaller one. Only first repeats are drawn. Goes through the plan once.
+    A larger draw with the same seed holds the smaller one. First repeats only, or of all `repeats` alike: those that
+    are recorded are often the first. Goes through the plan once.
     """
     heaps: dict[str, list[tuple[int, int, Case]]] = {}
     for case in plan:
-        if case.repeat:
+        if case.repeat and not repeats:
             continue
         heap = heaps.setdefault(case.task.title(case.variant), [])
         # negated, so that the heap's top is the largest rank kept; no two cases have one index
-        entry = (-_rank(seed, case.sample.id), case.index, case)
+        entry = (-_rank(seed, case.sample.id, case.repeat), case.index, case)
         if len(heap) < number:
             heapq.heappush(heap, entry)
         elif entry > heap[0]:
@@ -33,6 +34,7 @@ def some_cases(plan: Plan, number: int, seed: int = 0) -> list[Case]:
     return sorted((case for heap in heaps.values() for _, _, case in heap), key=lambda case: case.index)
 
 
-def _rank(seed: int, sample_id: str) -> int:
-    digest = blake2b(f"{seed}\0{sample_id}".encode(), digest_size=8).digest()
+def _rank(seed: int, sample_id: str, repeat: int) -> int:
+    name = f"{sample_id}\0{repeat}" if repeat else sample_id
+    digest = blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llmbatch.report.counting import counted
 from llmbatch.report.grid import Grid, cell_text, grid
 from llmbatch.report.safe import safe
 
@@ -56,10 +57,10 @@ class _Columns:
         if any(rate is not None for rate, _, _ in rates):
             self._columns[f"{header} [95 %]"] = (True, [accuracy_text(*rate) for rate in rates])
 
-    def grid(self, title: str, notes: Iterable[str] = ()) -> Grid:
+    def grid(self, title: str, notes: Iterable[str] = (), *, ending: str = "") -> Grid:
         """Return them as a grid; the title names the task where it is one."""
         return Grid(
-            title=f"{title} of {safe(str(self._rows[0]['task']))}" if self._one_task else title,
+            title=(f"{title} of {safe(str(self._rows[0]['task']))}" if self._one_task else title) + ending,
             headers=tuple(self._columns),
             numeric=tuple(numeric for numeric, _ in self._columns.values()),
             rows=tuple(zip(*(cells for _, cells in self._columns.values()), strict=True)),
@@ -96,16 +97,17 @@ def _agreement(frame: pl.DataFrame) -> Iterator[Grid]:
 
 
 def _agreement_notes(frame: pl.DataFrame) -> Iterator[str]:
-    compared = sorted({safe(name) for name in frame["compared"] if name})
-    what = ", ".join(compared) or "nothing"
-    yield f"share of samples whose k texts (TARr) or answers (TARa, of {what}) are the same"
-    yield "flips: the answer changes at least once"
+    compared = ", ".join(sorted({safe(name) for name in frame["compared"] if name}))
+    answers = f"; TARa: all k answers ({compared}) are" if compared else ""
+    yield f"TARr: samples whose k texts are the same{answers}"
+    if compared:
+        yield "flips: samples whose answer changes at least once"
     for row in frame.to_dicts():
         where = safe(f"{row['variant']}: " if row["variant"] else "")
         if row["failed"]:
-            yield f"{where}{row['failed']:,} samples with a repeat that failed ({safe(row['failures'])})"
+            yield f"{where}{counted(row['failed'], 'sample')} with failed repeats: {safe(row['failures'])}"
         if row["partial"]:
-            yield f"{where}{row['partial']:,} samples left out, whose repeats are not all in this run"
+            yield f"{where}{counted(row['partial'], 'sample')} left out: this run has not all their repeats"
 
 
 def _majority(frame: pl.DataFrame) -> Iterator[Grid]:
@@ -113,21 +115,24 @@ def _majority(frame: pl.DataFrame) -> Iterator[Grid]:
         columns = _Columns(part)
         columns.number("n", "samples")
         columns.rate("majority", "accuracy")
-        columns.rate("one repeat", "single_accuracy")
+        columns.rate("single", "single_accuracy")
         columns.number("share", "vote_share", _two_digits)
         columns.number("tied", "tied")
-        if part["no_majority"].sum():
-            columns.number("none", "no_majority")
-        scored = (
-            "accuracy of the most frequent answer of a sample, and of single answers; "
-            if part["n_scored"].sum()
-            else ""
-        )
-        yield columns.grid(f"majority of {k} repeats", [f"{scored}share: of the k repeats that gave it"])
+        yield columns.grid(f"majority of {k} repeats", _majority_notes(part))
+
+
+def _majority_notes(frame: pl.DataFrame) -> Iterator[str]:
+    if frame["n_scored"].sum():
+        yield "accuracy of the most frequent answer of each sample, and of single answers"
+    yield "share: of the k repeats that gave the majority answer"
+    for row in frame.to_dicts():
+        if row["no_majority"]:
+            where = safe(f"{row['variant']}: " if row["variant"] else "")
+            yield f"{where}{counted(row['no_majority'], 'sample')} without any answer"
 
 
 def _votes(frame: pl.DataFrame) -> Iterator[Grid]:
-    """Show the samples whose repeats are not all the same."""
+    """Show the samples whose repeats did not all give the same answer."""
     import polars as pl  # noqa: PLC0415 - a frame is there, so polars is
 
     differing = frame.filter(pl.col("votes") < pl.col("k"))
@@ -143,8 +148,12 @@ def _votes(frame: pl.DataFrame) -> Iterator[Grid]:
     if shown["truth"].null_count() < shown.height:
         columns.text("truth", "truth")
     more = differing.height - shown.height
-    notes = [f"and {more:,} more such samples"] if more else []
-    yield columns.grid("votes that differ", notes)
+    notes = [
+        f"and {more:,} more of {frame.height:,} samples"
+        if more
+        else f"{differing.height:,} of {frame.height:,} samples"
+    ]
+    yield columns.grid("votes", notes, ending=", where repeats differ")
 
 
 def _per_class(frame: pl.DataFrame) -> Iterator[Grid]:

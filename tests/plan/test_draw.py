@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llmbatch.collect import collect
 from llmbatch.plan import Plan, build_plan
-from llmbatch.plan.draw import drawn
+from llmbatch.plan.draw import drawn, some_cases
 
 TEXT = """
 from llmbatch import parametrize, task
@@ -44,3 +44,14 @@ def test_a_larger_draw_holds_the_smaller_one(tmp_path: Path) -> None:
 
     assert small < large
     assert small != other
+
+
+def test_repeats_are_drawn_where_they_are_wanted(tmp_path: Path) -> None:
+    """A look at the first ones alone would not see what later ones cost; the same in each variant, in plan order."""
+    cases = some_cases(plan_of(tmp_path), 30, repeats=True)
+    names = [case.id.partition("::")[2] for case in cases]
+
+    assert [30, 30, 1] == [sum(case.variant.id == each for case in cases) for each in ("m", "n", "")]
+    assert names[:30] == names[30:60]
+    assert 0 < sum(name.endswith("#r1") for name in names[:30]) < 30
+    assert sorted(case.index for case in cases) == [case.index for case in cases]

@@ -92,3 +92,14 @@ def test_a_cheap_run_and_one_that_was_said_yes_to_ask_nothing(project: Project, 
     assert 0 == script.code
     assert QUESTION not in script.err
     assert 12 == server.truth()["calls"]
+
+
+def test_further_repeats_of_recorded_samples_are_asked_about(project: Project, server: FaultServer) -> None:
+    """They are paid for although the first repeat of every sample has its answer."""
+    project.exp()
+
+    code, seen = at_terminal(project, "--repeat", "3", answer="n")
+
+    assert (2, 1) == (code, seen.count(QUESTION)), seen
+    assert "24 calls would cost $" in seen
+    assert 12 == server.truth()["calls"]
