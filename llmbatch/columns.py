@@ -20,7 +20,7 @@ class Column:
     """
 
     name: str
-    dtype: Literal["str", "int", "float"]
+    dtype: Literal["str", "int", "float", "bool", "json"]
     meaning: str
     volatile: bool = False
 
@@ -57,5 +57,18 @@ OWN_COLUMNS: tuple[Column, ...] = (
 )
 """Every column of llmbatch's own. One `llmbatch_<name>` for each parametrised name follows the model."""
 
+PROBABILITY_COLUMNS: tuple[Column, ...] = (
+    Column("prob", "float", "the probability of the label that was answered; null unless the source is `logprobs`"),
+    Column("prob_labels", "json", "the probability of each label; they need not sum up to 1"),
+    Column("prob_ranges", "json", "between what and what each of these lies if nothing is assumed"),
+    Column("prob_missing", "float", "the probability that could be attributed to no label"),
+    Column("prob_first_token", "float", "the plain probability of the token in which the label begins"),
+    Column("prob_source", "str", "where the numbers come from: `logprobs`, `masked`, `rescaled`, `none`"),
+    Column("prob_comparable", "bool", "whether repeats would answer the labels as often as these probabilities say"),
+    Column("prob_note", "str", "why there are none, what is wrong with them, or why they are not comparable"),
+)
+"""The further columns of an answer that was asked with `probability_of`."""
+
 OWN_DTYPES: dict[str, str] = {column.name: column.dtype for column in OWN_COLUMNS}
+PROBABILITY_DTYPES: dict[str, str] = {column.name: column.dtype for column in PROBABILITY_COLUMNS}
 VOLATILE_COLUMNS: tuple[str, ...] = tuple(column.name for column in OWN_COLUMNS if column.volatile)

@@ -154,7 +154,7 @@ class Asker:
         key: tuple[object, ...] = (id(model), id(shape))  # both are held by what is kept
         if "tools" in options:
             key += tuple(map(id, declared_tools(options["tools"]).values()))  # held by the manner
-        for name in REQUEST_OPTIONS if options else ():
+        for name in _OF_A_MANNER if options else ():
             if name in options:
                 value = options[name]
                 if type(value) not in _SCALARS:
@@ -266,6 +266,7 @@ class Asker:
         return question._replace(messages=messages, written=body.wire, digest=digest, key=key)
 
 
+_OF_A_MANNER = (*REQUEST_OPTIONS, "probability_of")
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 

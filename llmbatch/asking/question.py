@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from llmbatch.asking.function_tool import FunctionTool, declared_tools
+from llmbatch.asking.scoring import Scoring, scoring_of, with_logprobs
 from llmbatch.call.values import Call
 from llmbatch.cassette.address import Address
 from llmbatch.client.chat import Envelope, resolve_parameters
@@ -22,7 +23,7 @@ from llmbatch.parse.shape import Shape, shape_of
 from llmbatch.prompt.template import Template
 
 REQUEST_OPTIONS = ("temperature", "top_p", "max_tokens", "seed", "stop", "extra_body")
-OPTIONS = ("model", *REQUEST_OPTIONS, "reasks", "tools", "after", "draw")
+OPTIONS = ("model", *REQUEST_OPTIONS, "reasks", "probability_of", "tools", "after", "draw")
 
 NO_TOOLS: Mapping[str, Any] = MappingProxyType({})
 
@@ -41,6 +42,7 @@ class Manner(NamedTuple):
     tools: Mapping[str, FunctionTool] = NO_TOOLS
     url: str | None = None
     """Where such questions go, if that is not the model's chat."""
+    scoring: Scoring | None = None
 
     def origin(self, prompt_fingerprint: str | None) -> Origin:
         """Return what the rows of such questions say of it."""
@@ -150,9 +152,13 @@ def manner_of(arguments: Arguments, model: ResolvedModel, address: Address) -> M
                 "tools= and extra_body both say what the tools are", fix="give the functions alone: tools=[...]"
             )
         members = {**members, "tools": [*(each.declaration for each in tools.values()), *members.get("tools", ())]}
+    scoring = None
+    if "probability_of" in options:
+        parameters = with_logprobs(parameters, model)
+        scoring = scoring_of(options["probability_of"], shape, model, parameters, mode)
     envelope = Envelope(model.name, parameters, members)
     instruction = shape.instruction_in(mode)
-    return Manner(model, shape, mode, parameters, envelope, address, model.qualified, instruction, tools)
+    return Manner(model, shape, mode, parameters, envelope, address, model.qualified, instruction, tools, None, scoring)
 
 
 def word(

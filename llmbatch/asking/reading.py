@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from llmbatch.asking.question import Manner, Question
+from llmbatch.asking.scoring import Scored
 from llmbatch.asking.tool_turns import MOST_TOOL_TURNS, calls_in
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
-from llmbatch.experiment.answer import Answer, Reading
+from llmbatch.experiment.answer import Answer, Reading, ScoredAnswer
 from llmbatch.parse.completion import Completion, Usage, read_completion, usage_of
 from llmbatch.parse.structured import Parsed, columns_of, parse_answer
 from llmbatch.parse.tool_answer import answered_by_tool
@@ -46,6 +47,14 @@ def answer_of(question: Question, reply: Reply) -> tuple[Answer[Any], Usage | No
     columns, text = columns_of(value, manner.shape), completion.text or completion.refusal or ""
     plain = not normalised and not question.reasked
     reading = _PLAIN[how] if plain else Reading(how, normalised or None, question.reasked)
+    if manner.scoring is not None:
+        scores = Scored(manner.scoring, reply, text)
+        columns = {**columns, **scores.columns}
+        scored = ScoredAnswer(
+            value, None, columns, text, question.messages, completion, question.origin, reply, reading
+        )
+        scored.scores = scores
+        return scored, completion.usage
     answer = Answer(value, None, columns, text, question.messages, completion, question.origin, reply, reading)
     return answer, completion.usage
 
@@ -81,4 +90,11 @@ def failed_answer(
     text = "" if completion is None else completion.text or completion.refusal or ""
     columns = dict.fromkeys(question.manner.shape.fields)
     reading = Reading(reasks=question.reasked)
+    if (scoring := question.manner.scoring) is not None:
+        columns |= scoring.columns(None)
+        scored = ScoredAnswer[Any](
+            None, failure, columns, text, question.messages, completion, question.origin, reply, reading
+        )
+        scored.scores = None
+        return scored
     return Answer(None, failure, columns, text, question.messages, completion, question.origin, reply, reading)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -108,6 +108,17 @@ class Answer(Generic[T_co]):
             raise AnswerError(self.failure_message or str(self.failure), kind=str(self.failure), text=self.text)
         return cast("T_co", self._value)
 
+    def prob(self, field: str | None = None) -> Mapping[str, float]:
+        """Return the probability of each label of the field named in `probability_of`, or of another closed one.
+
+        They sum up to 1 less what could be attributed to no label. Raises AnswerError where the service gave none, and
+        TaskError for an ask without `probability_of` or a field without labels.
+        """
+        raise TaskError(
+            "prob() of an answer that was asked for without probability_of",
+            fix=f"ask with probability_of={field or 'category'!r}: it asks the service for probabilities",
+        )
+
     def row(self, **columns: Cell) -> AnswerRow:
         """Return the answer's columns, and more of the author's own. Raises TaskError if two share a name."""
         for name in columns:
@@ -122,6 +133,20 @@ class Answer(Generic[T_co]):
     def __repr__(self) -> str:
         said = self.text if len(self.text) <= _REPR_CHARACTERS else f"{self.text[:_REPR_CHARACTERS]}…"
         return f"<Answer {self.failure or 'ok'} {said!a}>"
+
+
+class ScoredAnswer(Answer[T_co]):
+    """An answer to an ask with `probability_of`; `scores` gives the probabilities, None where nothing was answered."""
+
+    __slots__ = ("scores",)
+
+    scores: Callable[[str | None], Mapping[str, float]] | None
+
+    def prob(self, field: str | None = None) -> Mapping[str, float]:
+        """Return the probability of each label of the field named in `probability_of`, or of another closed one."""
+        if self.scores is None:
+            raise AnswerError(self.failure_message or str(self.failure), kind=str(self.failure), text=self.text)
+        return self.scores(field)
 
 
 class AnswerRow(dict[str, Cell]):

@@ -35,6 +35,8 @@ class AskOptions(TypedDict, total=False):
     """How often to ask again, with the fault named, when the answer does not fit its shape."""
     tools: Sequence[Callable[..., Any]]
     """Functions the model may call: what they return is sent back, until it answers."""
+    probability_of: str
+    """The field with a closed set of labels whose probabilities are asked for: `category`, `items[0].label`."""
     after: Answer[Any]
     """The answer whose conversation this question continues."""
     draw: int

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from llmbatch.columns import OWN_DTYPES
+from llmbatch.columns import OWN_DTYPES, PROBABILITY_DTYPES
 from llmbatch.errors import InternalError
 from llmbatch.tables.cells import BOOL, DECLARABLE, FLOAT, INT, MIXED, NULL, Kind, join
 
@@ -70,8 +70,10 @@ class SchemaUnion:
         ordered = sorted(self._columns, key=lambda name: self._columns[name][0])
         absent = [name for name in self._declared if name not in self._columns]
         own = [] if ordered else [name for name in OWN_DTYPES if name not in self._declared]
+        # an author's own column may be named `prob`; none comes without its source
+        known = OWN_DTYPES | PROBABILITY_DTYPES if "prob_source" in self._columns else OWN_DTYPES
         kinds = {}
         for name in (*ordered, *absent, *own):
             seen = self._columns.get(name, (_NEVER, NULL))[1]
-            kinds[name] = join(self._declared.get(name, OWN_DTYPES.get(name, NULL)), seen)
+            kinds[name] = join(self._declared.get(name, known.get(name, NULL)), seen)
         return Schema(kinds, tuple(name for name, kind in kinds.items() if kind == MIXED))

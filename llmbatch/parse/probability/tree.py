@@ -1,0 +1,123 @@
+"""From the tokens that might have been written to the probability of each label. Pure.
+
+The tokens of one answer are a path through the tree of all that the model might have written; beside each step
+the services list where else it might have gone. Walking along the path, a branch that leaves it is
+read as the labels that it may still become:
+
+* one label: the branch counts for it, wholly. That the model then finishes what it began is the one assumption.
+* several: it cannot be split, since what the model would have written there was never asked. It is `undecided`.
+* none: it is `elsewhere`.
+
+Tokens beyond those listed are `unlisted`. What the path itself comes to is known to its end. Several answers with
+the same beginning make the tree larger: a branch that one of them has taken is walked, and no longer assumed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from llmbatch.parse.probability.spelling import Reading, Spelling, State
+from llmbatch.parse.probability.tokens import Token
+
+
+class Fate(Enum):
+    """What is known of a branch."""
+
+    WHOLE = "a label was written to its end"
+    BEGUN = "a label was begun"
+    ELSEWHERE = "something else was begun"
+    UNLISTED = "the service does not say what"
+
+
+class Branch(NamedTuple):
+    """A part of all that might have been written: its probability, and the labels that it may become."""
+
+    probability: float
+    labels: frozenset[int]
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How probability is spread over labels, by their places.
+
+    `attributed` counts what was begun by one label alone, `certain` only what was written to its end, and
+    `possible` all that is not ruled out: the true probability lies between these two. With `undecided`, `elsewhere`
+    and `unlisted`, what is attributed sums up to 1.
+    """
+
+    attributed: tuple[float, ...]
+    certain: tuple[float, ...]
+    possible: tuple[float, ...]
+    undecided: float
+    elsewhere: float
+    unlisted: float
+
+    @property
+    def missing(self) -> float:
+        """The probability that is attributed to no label."""
+        return min(1.0, max(0.0, 1.0 - math.fsum(self.attributed)))
+
+
+def spread_over_labels(paths: Sequence[Sequence[Token]], spelling: Spelling, count: int, before: bytes = b"") -> Spread:
+    """Return how probability is spread over `count` labels, given what was written before the paths.
+
+    `before` are the bytes from where the value may begin. All paths are of answers that wrote the same tokens before.
+    """
+    attributed: list[list[float]] = [[] for _ in range(count)]
+    certain: list[list[float]] = [[] for _ in range(count)]
+    possible: list[list[float]] = [[] for _ in range(count)]
+    left: dict[Fate, list[float]] = {fate: [] for fate in Fate}
+    for branch in _branches(paths, 0, before, 1.0, spelling):
+        for label in branch.labels:
+            possible[label].append(branch.probability)
+        if len(branch.labels) == 1 and branch.fate in (Fate.WHOLE, Fate.BEGUN):
+            (label,) = branch.labels
+            attributed[label].append(branch.probability)
+            if branch.fate is Fate.WHOLE:
+                certain[label].append(branch.probability)
+        else:
+            left[branch.fate].append(branch.probability)
+    return Spread(
+        _sums(attributed),
+        _sums(certain),
+        _sums(possible),
+        math.fsum([*left[Fate.BEGUN], *left[Fate.WHOLE]]),
+        math.fsum(left[Fate.ELSEWHERE]),
+        math.fsum(left[Fate.UNLISTED]),
+    )
+
+
+def _sums(parts: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(min(1.0, math.fsum(part)) for part in parts)
+
+
+def _branches(
+    paths: Sequence[Sequence[Token]], at: int, written: bytes, weight: float, spelling: Spelling
+) -> Iterator[Branch]:
+    """Yield the branches below what is written; together they have the probability `weight`."""
+    open_labels = spelling.read(written).labels
+    here = paths[0][at]
+    for listed in (here.said, *here.others):
+        probability = weight * listed.probability
+        if listed.spelled is None:
+            yield Branch(probability, open_labels, Fate.UNLISTED)
+            continue
+        longer = written if listed.ends else written + listed.spelled
+        reading = spelling.read(longer, ended=listed.ends)
+        taken = [path for path in paths if len(path) > at + 1 and path[at].said.spelled == listed.spelled]
+        if reading.state is State.OPEN and taken and not listed.ends:
+            yield from _branches(taken, at + 1, longer, probability, spelling)
+        else:
+            yield Branch(probability, reading.labels, _fate(reading))
+    yield Branch(weight * here.unlisted, open_labels, Fate.UNLISTED)
+
+
+def _fate(reading: Reading) -> Fate:
+    if reading.state is State.WHOLE:
+        return Fate.WHOLE
+    return Fate.BEGUN if reading.state is State.OPEN else Fate.ELSEWHERE
