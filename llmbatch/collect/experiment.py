@@ -72,6 +72,7 @@ def collect(path: Path) -> Experiment:
     tables = _tables_of(module, path)
     _check_names([*tasks, *tables])
     _check_sources(tables, tasks)
+    _check_samples(tasks)
     checked = tuple(CollectedTask(task, inspect_task(task)) for task in tasks)
     return Experiment(path, name, root, checked, tuple(tables))
 
@@ -149,6 +150,19 @@ def _check_names(declared: list[Task[..., Any] | TableDefinition]) -> None:
                 fix="rename one of the functions",
             )
         seen[one.name] = one
+
+
+def _check_samples(tasks: list[Task[..., Any]]) -> None:
+    own = {id(task) for task in tasks}
+    for task in tasks:
+        source = task.declaration.samples
+        if isinstance(source, Task) and id(source) not in own:
+            raise TaskError(
+                f"{task.name} takes the rows of {source.name}, which is no task of this file",
+                place=task.place,
+                tasks=", ".join(each.name for each in tasks),
+                fix="write both in one file: they share a cassette",
+            )
 
 
 def _check_sources(tables: list[TableDefinition], tasks: list[Task[..., Any]]) -> None:

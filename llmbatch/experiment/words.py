@@ -129,11 +129,11 @@ def _check_declaration(function: Callable[..., Any], declaration: Declaration) -
         raise TaskError(f"{name} is decorated with @task twice", place=place, fix="keep one of them")
     if not hasattr(function, "__code__"):
         raise TaskError(f"@task decorates {name}, which is no function", place=place, fix="decorate a def")
-    if isinstance(declaration.samples, Task):
+    if isinstance(declaration.samples, Task) and declaration.id is not None:
         raise TaskError(
-            f"{name} takes its samples from the task {declaration.samples.name}; that comes later",
+            f"{name} has id={declaration.id!r}, and its samples are the rows of {declaration.samples.name}",
             place=place,
-            fix=f"run {declaration.samples.name} first and name the Parquet file of its rows in samples=",
+            fix="leave id= out: a row is known by its case",
         )
     if type(declaration.repeat) is not int or declaration.repeat < 1:
         raise TaskError(f"{name} has repeat={declaration.repeat!r}", place=place, fix="write a whole number from 1 on")

@@ -70,7 +70,7 @@ class Models:
     def of_plan(self, plan: Plan) -> dict[str, ResolvedModel]:
         """Return the models of all variants by their text, so that a mistake shows before anything is asked."""
         found: dict[str, ResolvedModel] = {}
-        for task in plan.tasks:
+        for task in plan.with_sources():
             for variant in task.variants:
                 text = variant.model or self._config.model
                 if text is not None:

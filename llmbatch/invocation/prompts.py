@@ -15,7 +15,7 @@ def check_prompts(plan: Plan) -> None:
     PromptError naming the file and the line.
     """
     prompts = Prompts(plan.experiment.base_folders)
-    for task in plan.tasks:
+    for task in plan.with_sources():
         for variant in task.variants:
             for name, value in variant.values.items():
                 if isinstance(value, str | Path) and _names_prompt(name) and is_prompt_file(value):

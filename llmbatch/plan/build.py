@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmbatch.collect.experiment import CollectedTask, Experiment
 from llmbatch.collect.target import Selector
+from llmbatch.experiment.injection import Injection, inspect_task
 from llmbatch.experiment.words import Task
 from llmbatch.plan.cases import Plan, PlannedTask
-from llmbatch.plan.choose import by_keyword, by_marks, selected, with_models
+from llmbatch.plan.choose import Chosen, by_keyword, by_marks, selected, with_models
 from llmbatch.plan.columns import check_columns
-from llmbatch.plan.variant import Variant
+from llmbatch.plan.rows_as_samples import RowsAsSamples
+from llmbatch.plan.variant import variants_of
 from llmbatch.samples import Samples, Selection, open_samples
 
 
@@ -36,44 +39,60 @@ def build_plan(
     chosen = with_models(tuple(checked), models)
     chosen = selected(chosen, selectors)
     chosen = by_marks(by_keyword(chosen, keyword), marks)
-    planned = [
-        _planned(experiment, checked[task], variants, selection or Selection(), repeat, strict=strict)
-        for task, variants in chosen.items()
-        if variants
-    ]
-    return Plan(experiment, tuple(planned))
+    sources = frozenset(source for task in checked if isinstance(source := task.declaration.samples, Task))
+    planner = _Planner(experiment, checked, chosen, selection or Selection(), repeat, strict, sources)
+    return Plan(experiment, tuple(planner.planned(task) for task, variants in chosen.items() if variants))
 
 
-def _planned(
-    experiment: Experiment,
-    collected: CollectedTask,
-    variants: tuple[Variant, ...],
-    selection: Selection,
-    repeat: int | None,
-    *,
-    strict: bool,
-) -> PlannedTask:
-    task = collected.task
-    samples = _open(experiment, collected, strict=strict)
-    check_columns(task, samples.fields(), collected.injection.columns, task.parameter_names)
-    return PlannedTask(
-        task,
-        collected.injection,
-        selection.apply(samples),
-        variants,
-        task.declaration.repeat if repeat is None else repeat,
-    )
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """Plans tasks, each once: one that gives others their samples is planned for them, whether it is run or not."""
+
+    experiment: Experiment
+    checked: Mapping[Task[..., Any], CollectedTask]
+    chosen: Chosen
+    selection: Selection
+    repeat: int | None
+    strict: bool
+    sources: frozenset[Task[..., Any]]
+    _planned: dict[Task[..., Any], PlannedTask] = field(default_factory=dict)
+
+    def planned(self, task: Task[..., Any]) -> PlannedTask:
+        known = self._planned.get(task)
+        if known is None:
+            known = self._planned[task] = self._plan(task)
+        return known
+
+    def _plan(self, task: Task[..., Any]) -> PlannedTask:
+        declaration = task.declaration
+        collected = self.checked.get(task)  # a program may hand over a task without the one it is about
+        injection = inspect_task(task) if collected is None else collected.injection
+        source = self.planned(declaration.samples) if isinstance(declaration.samples, Task) else None
+        if source is None:
+            samples = _open(self.experiment, task, injection, strict=self.strict)
+        else:
+            samples = RowsAsSamples(source)
+        check_columns(task, samples.fields(), injection.columns, task.parameter_names)
+        return PlannedTask(
+            task,
+            injection,
+            self.selection.apply(samples) if source is None else samples,
+            # one that is not chosen gives all its rows, as it declares them: they are read for what is chosen
+            self.chosen.get(task) or variants_of(task, declaration.parameters),
+            declaration.repeat if self.repeat is None else self.repeat,
+            source,
+            task in self.sources,
+        )
 
 
-def _open(experiment: Experiment, collected: CollectedTask, *, strict: bool) -> Samples:
-    declaration = collected.task.declaration
-    source: Any = declaration.samples
-    assert not isinstance(source, Task)  # refused where it is declared
+def _open(experiment: Experiment, task: Task[..., Any], injection: Injection, *, strict: bool) -> Samples:
+    declaration = task.declaration
+    samples: Any = declaration.samples
     return open_samples(
-        source,
+        samples,
         base_folders=experiment.base_folders,
         truth=declaration.truth,
         id_field=declaration.id,
-        shape=collected.injection.sample_shape,
+        shape=injection.sample_shape,
         strict=strict,
     )

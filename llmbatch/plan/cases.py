@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +22,17 @@ class PlannedTask:
     samples: Samples
     variants: tuple[Variant, ...]
     repeat: int
+    source: PlannedTask | None = None
+    """The task whose rows are the samples."""
+    is_source: bool = False
+    """Whether its rows are the samples of another task of the experiment."""
     name: str = field(init=False)
     truth: str | None = field(init=False)
     function: Callable[..., Any] = field(init=False)
     arguments: tuple[str, ...] = field(init=False)
     is_async: bool = field(init=False)
     withheld: frozenset[str] = field(init=False)
+    is_linked: bool = field(init=False)
 
     def __post_init__(self) -> None:
         # copied once here, because the runner reads them for each case
@@ -36,6 +41,7 @@ class PlannedTask:
         object.__setattr__(self, "function", self.task.declaration.function)
         object.__setattr__(self, "arguments", self.injection.arguments)
         object.__setattr__(self, "is_async", self.injection.is_async)
+        object.__setattr__(self, "is_linked", self.is_source or self.source is not None)
         object.__setattr__(self, "withheld", frozenset() if self.truth is None else frozenset({self.truth}))
 
     @property
@@ -47,6 +53,10 @@ class PlannedTask:
     def columns(self) -> Mapping[str, Any] | None:
         """The annotation of each declared answer column; None where the return annotation does not say."""
         return self.injection.columns
+
+    def count(self) -> int:
+        """Return the number of its cases. The first call reads the samples."""
+        return len(self.variants) * self.samples.count() * self.repeat
 
     def title(self, variant: Variant) -> str:
         """Return `task[variant]`, or `task` for a task without variants."""
@@ -69,6 +79,19 @@ class Case:
     id: str
 
 
+def cases_of(task: PlannedTask, index: int = 0) -> Generator[Case, None, int]:
+    """Yield the cases of one task, numbered from `index`; what is returned is the next number."""
+    for variant in task.variants:
+        title = task.title(variant)
+        for sample in task.samples:
+            name = f"{title}::{sample.id}"
+            for repeat in range(task.repeat):
+                text = f"{name}#r{repeat}" if repeat else name
+                yield Case(index, task, variant, sample, repeat, text)
+                index += 1
+    return index
+
+
 @dataclass(slots=True, eq=False)
 class Plan:
     """The cases of a run: by task, then variant, then sample, then repeat, each in the order given.
@@ -83,19 +106,22 @@ class Plan:
     def __iter__(self) -> Iterator[Case]:
         index = 0
         for task in self.tasks:
-            for variant in task.variants:
-                title = task.title(variant)
-                for sample in task.samples:
-                    name = f"{title}::{sample.id}"
-                    for repeat in range(task.repeat):
-                        text = f"{name}#r{repeat}" if repeat else name
-                        yield Case(index, task, variant, sample, repeat, text)
-                        index += 1
+            index = yield from cases_of(task, index)
+
+    def with_sources(self) -> list[PlannedTask]:
+        """Return the tasks, and those that only give others their samples, before these."""
+        found: dict[PlannedTask, None] = {}
+        for task in self.tasks:
+            chain = [task]
+            while chain[-1].source is not None:
+                chain.append(chain[-1].source)
+            found.update(dict.fromkeys(reversed(chain)))
+        return list(found)
 
     def count(self) -> int:
         """Return the number of cases. The first call reads the samples of each task once."""
         if self._count is None:
-            self._count = sum(len(task.variants) * task.samples.count() * task.repeat for task in self.tasks)
+            self._count = sum(task.count() for task in self.tasks)
         return self._count
 
     def count_of(self, task: PlannedTask, variant: Variant) -> int:

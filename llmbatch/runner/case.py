@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from llmbatch.plan import Case
 from llmbatch.plan.variant import Variant
 from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.counters import Counters
+from llmbatch.runner.linked import SourceRows, given_row
 from llmbatch.runner.outcome import FATAL, answer_spoken_of, cost_of, failure_of_exception, failure_of_return, first_of
 from llmbatch.runner.row import NOT_RUN, Row, RowBuilder, columns_of_return
 
@@ -83,16 +84,38 @@ class CaseRunner:
     before_again: Callable[[], Awaitable[None]] = _nothing
     _rows: RowBuilder = field(default_factory=RowBuilder)
     _bound: dict[str, _Bound] = field(default_factory=dict)
+    _sources: SourceRows = field(default_factory=SourceRows)
 
-    async def run(self, case: Case) -> Done:
-        """Return the case's row; raises only what must end the run.
+    def run(self, case: Case) -> Coroutine[Any, Any, Done]:
+        """Return the case's row; raises only what must end the run."""
+        return self._run_linked(case) if case.task.is_linked else self._run(case)
+
+    async def _run_linked(self, case: Case) -> Done:
+        """Run a case whose sample is the row of another, or whose own row is the sample of others."""
+        if case.task.source is not None:
+            case = given_row(case, await self._row_of(case.sample.value))
+        if case.task.is_source:
+            return await self._sources.of(case, self._run)
+        return await self._run(case)
+
+    async def _row_of(self, case: Case) -> Done:
+        """Return the row of a case that is another's sample. It is counted, and told of, where it is run itself."""
+        if case.task.source is not None:
+            case = given_row(case, await self._row_of(case.sample.value))
+        return await self._sources.of(case, partial(self._run, is_seen=False))
+
+    async def _run(self, case: Case, *, is_seen: bool = True) -> Done:
+        """Run a case that has its sample.
 
         A task may give up an ask that is on its way (a time-out, a gather whose other half raised). That answer is
         paid for: it is awaited and recorded, and the task is run again, until every answer it wants is in the cassette
         and the row is the one that a replay makes.
         """
         if case.sample.error is not None:
-            self.run_log.write("sample_error", case=case.id, message=case.sample.error.message)
+            if case.task.source is None:
+                self.run_log.write("sample_error", case=case.id, message=case.sample.error.message)
+            elif is_seen:
+                self._log(case, case.sample.error, None)
             return Done(self._rows.build(case, failure=case.sample.error), case.sample.error)
         context = CaseContext(case.id, case.repeat)
         passes = [context]
@@ -106,8 +129,8 @@ class CaseRunner:
                     await _settled(context)
             raise
         finally:
-            paid = self._count(passes)
-        if done.failure is not None:
+            paid = self._count(passes, is_seen=is_seen)
+        if done.failure is not None and is_seen:
             self._log(case, done.failure, done.error)
         return done if not paid else done._replace(paid=paid)
 
@@ -121,9 +144,14 @@ class CaseRunner:
             await _settled(passes[-1])
         return done
 
-    def _count(self, passes: list[CaseContext]) -> int:
-        """Add what the passes of a case asked to the counters, each interaction once; return what was paid."""
-        counters, last = self.counters, passes[-1]
+    def _count(self, passes: list[CaseContext], *, is_seen: bool) -> int:
+        """Add what the passes of a case asked to the counters, each interaction once; return what was paid.
+
+        What is found for a case that is not `is_seen` is counted where that case is run itself.
+        """
+        counters, last = self.counters if is_seen else Counters(), passes[-1]
+        if not is_seen:
+            self.counters.paid += sum([context.paid for context in passes])
         if len(passes) == 1:
             counters.paid += last.paid
             counters.cached += last.cached
@@ -138,6 +166,10 @@ class CaseRunner:
         context = CaseContext(case.id, case.repeat, rehearsal=True)
         token = current_case.set(context)
         try:
+            if case.task.source is not None:
+                case = await self._rehearsed_row(case)
+                if case.sample.error is not None:
+                    return
             arguments = self._arguments(case, *self._bind(context, case))
             if case.task.is_async:
                 await case.task.function(**arguments)
@@ -152,6 +184,14 @@ class CaseRunner:
                 raise
         finally:
             current_case.reset(token)
+
+    async def _rehearsed_row(self, case: Case) -> Case:
+        """Return the case with the row of its source's case, as far as that is recorded."""
+        source = case.sample.value
+        if source.task.source is not None:
+            source = await self._rehearsed_row(source)
+        context = CaseContext(source.id, source.repeat, rehearsal=True)
+        return given_row(case, await self._run_in(context, source))
 
     @classmethod
     def is_running_in(cls, frame: FrameType) -> bool:

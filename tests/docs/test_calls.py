@@ -21,11 +21,17 @@ PROGRAMS = dict(re.findall(r"`([\w]+\.py)`:\n\n```python\n(.*?)```", PAGE, re.DO
 def chat(body: dict[str, Any]) -> dict[str, Any]:
     """Say what the programs of the page want to hear."""
     turns = body["messages"]
+    if "json_schema" in str(body.get("response_format")) and "tools" not in body:
+        return said({"Summary": '{"summary":"s"}', "Score": '{"reason":"r","score":7}'}[_shape(body)])
     if "tools" in body and turns[-1]["role"] != "tool":
         return calling(("price", {"item": "apple"}), ("price", {"item": "pear"}))
     if "tools" in body:
         return said('{"euro": 1.3}')
     return said("yes")
+
+
+def _shape(body: dict[str, Any]) -> str:
+    return str(body["response_format"]["json_schema"]["name"])
 
 
 def script(path: str, body: dict[str, Any]) -> Any:

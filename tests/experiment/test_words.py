@@ -98,12 +98,12 @@ def test_one_name_is_parametrised_once() -> None:
         parametrize("prompt", ["b.md"])(twice)
 
 
-def test_samples_from_another_task_are_refused_with_a_way_out() -> None:
-    """Chained tasks are not there yet; the error says what to do until then."""
-    with pytest.raises(TaskError, match="comes later") as caught:
-        task(samples=asked)(lambda sample: 1)
+def test_the_rows_of_another_task_have_ids_already() -> None:
+    """Each is known by its case; a column of that name would be another identity."""
+    with pytest.raises(TaskError, match="its samples are the rows of") as caught:
+        task(samples=asked, id="id")(lambda sample: 1)
 
-    assert "Parquet" in caught.value.details["fix"]
+    assert "leave id= out" in caught.value.details["fix"]
 
 
 @pytest.mark.parametrize("repeat", [0, -1, True, 1.5])
