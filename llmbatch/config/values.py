@@ -139,7 +139,10 @@ KNOWN_ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
             Endpoint("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", declared="json_schema"),
             Endpoint("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", declared="json_object"),
             Endpoint("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-            Endpoint("ollama", "http://127.0.0.1:11434/v1"),
+            Endpoint("ollama", "http://127.0.0.1:11434/v1", declared="json_schema"),
+            Endpoint("vllm", "http://127.0.0.1:8000/v1", declared="json_schema"),
+            Endpoint("sglang", "http://127.0.0.1:30000/v1", declared="json_schema"),
+            Endpoint("llamacpp", "http://127.0.0.1:8080/v1", declared="json_schema"),
         )
     }
 )

@@ -85,7 +85,7 @@ def test_a_pyproject_without_a_table_is_the_root_and_no_source(tmp_path: Path) -
     config = load_config(tmp_path, {})
 
     assert (config.root, config.source, config.concurrency) == (tmp_path, None, 64)
-    assert {"openai", "deepseek", "openrouter", "ollama"} == set(config.endpoints)
+    assert {"openai", "deepseek", "openrouter", "ollama", "vllm", "sglang", "llamacpp"} == set(config.endpoints)
 
 
 @pytest.mark.parametrize(

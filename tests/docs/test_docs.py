@@ -233,7 +233,7 @@ def test_the_known_endpoints_are_documented_as_they_are() -> None:
     ] == documented
 
 
-@pytest.mark.parametrize("text", blocks("docs/configuration.md", "toml"))
+@pytest.mark.parametrize("text", [*blocks("docs/configuration.md", "toml"), *blocks("docs/services.md", "toml")])
 def test_every_configuration_example_can_be_read(text: str, tmp_path: Path) -> None:
     """What a page shows can be copied."""
     (tmp_path / "llmbatch.toml").write_text(text, encoding="utf-8")
