@@ -1,0 +1,195 @@
+"""When a model is probed and when it is not, and what becomes of its probe: over the real command line."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+
+import pytest
+
+from llmbatch.cli import main
+from tests.dialects.conftest import MakeStudy
+from tests.dialects.test_probed import events
+from tests.support.dialects import VLLM, DeepSeek, Heard, OpenAIReasoning, Said, Service, serving
+
+pytestmark = pytest.mark.system
+
+JUDGED = """
+import asyncio
+from typing import Any, Literal
+from llmbatch import Ask, task
+
+Label = Literal["corrective", "adaptive", "perfective"]
+
+@task(samples="data/commits.jsonl", id="id")
+async def classify(sample: dict[str, Any], ask: Ask) -> dict[str, Any]:
+    first = await ask(Label, "classify.md", sample)
+    question = "Judge {message} " + first.value
+    async with asyncio.TaskGroup() as group:
+        verdict = group.create_task(ask(Label, question, sample, model="judge/JUDGE"))
+        again = group.create_task(ask(Label, question, sample, model="judge/JUDGE", draw=1))
+    return {"first": first.value, "verdict": verdict.result().value, "again": again.result().value}
+"""
+
+
+class Down(VLLM):
+    """Fails at what is asked by a probe, and answers all else: `down` are the modes that it is down for."""
+
+    down: frozenset[str] = frozenset({"json_schema", "json_object", "tool", "text"})
+
+    def answer(self, heard: Heard) -> Said:
+        if heard.script is None and heard.mode in self.down:
+            return self.error(503, "overloaded")
+        return super().answer(heard)
+
+
+class DownForSchemas(DeepSeek):
+    """Fails at strict schemas in the probe, and refuses them of a question."""
+
+    def answer(self, heard: Heard) -> Said:
+        return (
+            self.error(500, "oops") if heard.script is None and heard.mode == "json_schema" else super().answer(heard)
+        )
+
+
+class NoTools(VLLM):
+    """A gateway that finds nobody for a question with tools."""
+
+    def answer(self, heard: Heard) -> Said:
+        if heard.mode == "tool":
+            return self.error(404, "No endpoints found that support tool use.")
+        return super().answer(heard)
+
+
+def probes(service: Service) -> int:
+    """Return how many questions of a probe came."""
+    return len(service.heard) - len(service.questions)
+
+
+def test_a_probe_is_made_once_and_never_again(study: MakeStudy) -> None:
+    """Its replies are in the cassette: neither further samples nor refusals that are asked again ask it anew."""
+    with serving(OpenAIReasoning()) as service:
+        made = study(service, ["good", "bad parameter"], None)
+        made.run()
+        once = probes(service)
+        made.write_samples(
+            [{"id": scene, "message": f"[[{scene}]] a commit"} for scene in ("good", "bad parameter", "cut")]
+        )
+        made.run()
+        made.run("--retry-errors")
+        made.run("--last-failed")
+
+    assert once == probes(service) >= 10
+    asked = Counter(each.script for each in service.questions)
+    assert {"first good": 1, "good": 1, "bad parameter": 2, "cut": 1} == asked
+
+
+def test_a_cassette_without_a_probe_goes_on_as_it_was_begun(study: MakeStudy) -> None:
+    """A probe moves no key: what was recorded before there was one is replayed, and new samples are asked alike."""
+    with serving(DeepSeek()) as service:
+        made = study(service, ["good"], "json_object")
+        made.run()
+        made = study(service, ["good", "cut"], None)
+        settings = made.root / "llmbatch.toml"
+        settings.write_text(settings.read_text() + 'probe = true\nstructured = "json_object"\n', encoding="utf-8")
+        made.run()
+
+    assert (0, 3) == (probes(service), len(service.questions))
+
+
+def test_a_model_that_is_first_asked_in_mid_run_is_probed_before_its_question(study: MakeStudy) -> None:
+    """The case is run again from its start; its other answers are not asked again, and a replay makes the same row."""
+    with serving(DeepSeek()) as service, serving(VLLM()) as judge:
+        made = study(service, ["good", "more"], None)
+        settings = made.root / "llmbatch.toml"
+        text = judge.dialect.configuration(judge.address, None).replace("endpoints.service", "endpoints.judge")
+        settings.write_text(settings.read_text() + text, encoding="utf-8")
+        made.write_experiment(JUDGED.replace("JUDGE", judge.dialect.model))
+        code = made.run()
+    rows = made.rows()
+
+    assert (0, ["ok"] * 3) == (code, rows["llmbatch_status"].to_list()), rows["llmbatch_error"].to_list()
+    assert (3, 6) == (len(service.questions), len(judge.questions))
+    assert {"service": "json_object", "judge": "json_schema"} == {
+        event["endpoint"]: event["mode"] for event in events(made, "capabilities")
+    }
+    assert 0 == made.run("--offline")
+    assert rows.equals(made.rows())
+
+
+def test_an_outage_during_the_probe_decides_nothing(study: MakeStudy) -> None:
+    """The strict schema holds, with all parameters; and since answers are recorded now, no later run moves them."""
+    dialect = Down()
+    with serving(dialect, "json_schema") as service:
+        made = study(service, ["good"], None)
+        assert 0 == made.run()
+        asked = len(service.heard)
+        dialect.down = frozenset()
+        assert 0 == made.run()
+
+    assert asked == len(service.heard)
+    assert [] == [event for event in events(made, "capabilities") if event["json_schema"] != "unknown"]
+
+
+def test_what_is_declared_holds_for_the_one_mode_that_could_not_be_asked_for(study: MakeStudy) -> None:
+    """Of a service that is known, here by its name: it is declared to take JSON mode."""
+    with serving(DownForSchemas()) as service:
+        made = study(service, ["good"], None)
+        settings = made.root / "llmbatch.toml"
+        settings.write_text(settings.read_text().replace("service", "deepseek"), encoding="utf-8")
+        made.run()
+
+    assert {"json_object"} == set(made.rows()["llmbatch_mode"])
+    assert "unknown" == events(made, "capabilities")[0]["json_schema"]
+
+
+def test_a_question_for_which_nobody_is_found_does_not_end_the_run(study: MakeStudy) -> None:
+    """A 404 to a question with tools, of a service that has answered others, is not a model that does not exist."""
+    with serving(NoTools()) as service:
+        made = study(service, ["good"], None)
+        code = made.run()
+
+    assert (0, "unknown") == (code, events(made, "capabilities")[0]["tools"])
+
+
+def test_a_dry_run_counts_the_probe_and_pruning_keeps_it(study: MakeStudy, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a probe is no answer of a case: `why` is silent of it, and a merge takes it along."""
+    with serving(DeepSeek()) as service:
+        made = study(service, ["good"], None)
+        made.run("--dry-run")
+        dry = capsys.readouterr().out
+        made.run()
+        made.run("--dry-run")
+        done = capsys.readouterr().out
+    experiment, cassette = str(made.root / "experiments" / "study.py"), made.cassette
+    merged = made.root / "merged"
+    assert 0 == main(["cassette", "prune", experiment, "--apply"])
+    pruned = capsys.readouterr().out
+    assert 0 == main(["cassette", "merge", str(cassette), "--into", str(merged)])
+    shutil.rmtree(cassette)
+    merged.rename(cassette)
+
+    assert "13 calls would be made" in dry
+    assert "probe service/model-1  11 calls" in dry
+    assert "all 2 cases are answered, nothing to pay" in done
+    assert "no longer         0 interactions" in pruned
+    assert 0 == made.run("--offline")
+    assert "recorded" == events(made, "capabilities")[0]["origin"]
+    assert 0 == main(["cassette", "why", experiment])
+
+
+def test_a_model_whose_mode_is_set_is_probed_only_if_that_is_said(study: MakeStudy) -> None:
+    """Then what it refuses is left out, and the mode stays as it is set; `probe = false` asks nothing."""
+    counted = []
+    for more in ("probe = false\n", "", "probe = true\n"):
+        with Service(OpenAIReasoning(), "text") as service:
+            made = study(service, [], "text")
+            settings = made.root / "llmbatch.toml"
+            settings.write_text(settings.read_text() + more, encoding="utf-8")
+            shutil.rmtree(made.cassette, ignore_errors=True)
+            made.run()
+        counted.append(probes(service))
+
+    assert ([0, 0], True) == (counted[:2], counted[2] >= 10)
+    assert [] == [said for said in service.complaints if "first good" in said]
+    assert {"text"} == set(made.rows()["llmbatch_mode"])
