@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
@@ -27,20 +27,25 @@ class Scoring:
     """How the probabilities of one ask are come by.
 
     `asked` is how many tokens are to be listed at each place, 0 where none are asked for; `not_comparable` says why
-    repeats would not answer the labels as often as their probabilities say, and is empty where they would.
+    repeats would not answer the labels as often as their probabilities say, and is empty where they would; `probed`
+    is what a probe found wrong with the service's numbers.
     """
 
     shape: Shape[Any]
     field: ClosedField
     asked: int
     not_comparable: str
+    probed: Literal["masked", "rescaled"] | None = None
 
     def measured(self, reply: Reply, text: str, path: str | None = None) -> Measured | str:
         """Return the probabilities at the place (or at another one of the same answer), or why there are none."""
         field = self.field if path is None or path == self.field.path else closed_field(self.shape, path)
         if not self.asked:
             return "no logprobs were asked for"
-        return measure(_document_of(reply), text, field, self.asked)
+        found = measure(_document_of(reply), text, field, self.asked)
+        if isinstance(found, Measured) and found.source == "logprobs" and self.probed is not None:
+            return replace(found, source=self.probed, doubt=f"a probe found the service's logprobs {self.probed}")
+        return found
 
     def columns(self, measured: Measured | str | None) -> dict[str, Any]:
         """Return the columns of PROBABILITY_COLUMNS; where nothing is known only the source and the note are filled."""
@@ -89,7 +94,17 @@ def scoring_of(
     field = closed_field(shape, path)
     asked = parameters.get("top_logprobs")
     not_comparable = why_not_comparable(parameters, mode, model.base_url)
-    return Scoring(shape, field, asked if type(asked) is int and parameters.get("logprobs") else 0, not_comparable)
+    asked = asked if type(asked) is int and parameters.get("logprobs") else 0
+    return Scoring(shape, field, asked, not_comparable, _probed(model, parameters))
+
+
+def _probed(model: ResolvedModel, parameters: Mapping[str, Any]) -> Literal["masked", "rescaled"] | None:
+    """Return what a probe found wrong; numbers that follow the temperature are the model's own at temperature 1."""
+    found = model.capabilities.logprobs
+    if found == "masked":
+        return "masked"
+    is_neutral = parameters.get("temperature") == 1 and parameters.get("top_p", 1) == 1
+    return "rescaled" if found == "rescaled" and not is_neutral else None
 
 
 def with_logprobs(parameters: Mapping[str, Any], model: ResolvedModel) -> dict[str, Any]:
@@ -97,9 +112,10 @@ def with_logprobs(parameters: Mapping[str, Any], model: ResolvedModel) -> dict[s
 
     What author or configuration say of them stands.
     """
-    if model.capabilities.logprobs == "refused":
+    known = model.capabilities
+    if "refused" in (known.logprobs, known.top_logprobs):
         return dict(parameters)
-    return {"logprobs": True, "top_logprobs": TOP_LOGPROBS, **parameters}
+    return {"logprobs": True, "top_logprobs": min(TOP_LOGPROBS, known.alternatives or TOP_LOGPROBS), **parameters}
 
 
 class Scored:

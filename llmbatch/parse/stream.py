@@ -76,12 +76,19 @@ def _add_choices(choice: dict[str, Any], deltas: object) -> bool:
         found = True
         if delta.get("finish_reason") is not None:
             choice["finish_reason"] = delta["finish_reason"]
+        _add_logprobs(choice, delta.get("logprobs"))
         if isinstance(delta.get("text"), str):  # a legacy text completion
             _append(choice["message"], "content", delta["text"])
         inner = delta.get("delta")
         if isinstance(inner, dict):
             _add_delta(choice["message"], inner)
     return found
+
+
+def _add_logprobs(choice: dict[str, Any], logprobs: object) -> None:
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    if isinstance(content, list):
+        choice.setdefault("logprobs", {"content": []})["content"].extend(content)
 
 
 def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:

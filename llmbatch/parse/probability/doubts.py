@@ -21,7 +21,11 @@ _GRAMMARS = (
     "grammar", "json_schema", "guided_json", "guided_choice", "guided_regex", "guided_grammar", "structured_outputs",
     "format", "regex", "ebnf",
 )  # fmt: skip
-_PENALTIES = {"frequency_penalty": 0, "presence_penalty": 0, "repeat_penalty": 1, "repetition_penalty": 1}
+_NEUTRAL = {
+    "frequency_penalty": 0, "presence_penalty": 0, "repeat_penalty": 1, "repetition_penalty": 1, "typical_p": 1,
+    "top_a": 0, "top_n_sigma": -1, "xtc_probability": 0, "dry_multiplier": 0, "mirostat": 0,
+}  # fmt: skip
+"""Parameters that change what is drawn, and the value at which they do not."""
 
 
 def source_of(tokens: Sequence[Token], value: Sequence[Token], asked: int) -> tuple[Source, str]:
@@ -64,7 +68,7 @@ def why_not_comparable(parameters: Mapping[str, Any], mode: str, url: str) -> st
     if parameters.get("top_p", 1) != 1:
         reasons.append(f"top_p {parameters['top_p']:g}")
     reasons += _cuts(parameters, url)
-    reasons += [f"{name} {parameters[name]}" for name, none in _PENALTIES.items() if parameters.get(name, none) != none]
+    reasons += [f"{name} {parameters[name]}" for name, none in _NEUTRAL.items() if parameters.get(name, none) != none]
     if parameters.get("logit_bias"):
         reasons.append("logit_bias")
     if mode != "text":

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-import orjson
-
 from llmbatch.errors import TaskError
+from llmbatch.parse.label_rules import DECLARED_NOWHERE, Rules
+from llmbatch.parse.labels import spelled
 from llmbatch.parse.probability.locating import Path
 from llmbatch.parse.probability.spelling import Form, JsonSpelling, Spelling, WordSpelling, told_apart
 from llmbatch.parse.shape import ANSWER, VALUE, Shape
@@ -23,7 +23,8 @@ from llmbatch.parse.strict import resolve
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 _MOST_NUMBERS = 200  # a whole number within bounds is one of so many labels at most
 _DEEPEST = 6
-_BOTH_FOLDS = frozenset({"case", "spaces"})
+_ANY_CASE = frozenset({"case"})
+_BARE_JSON = re.compile(r"-?\d+(?:\.\d+)?|true|false|null")
 # what pydantic takes for a bool in place of JSON's own words
 _TRUE = ("true", "yes", "on", "y", "t", "1")
 _FALSE = ("false", "no", "off", "n", "f", "0")
@@ -88,7 +89,7 @@ def closed_field(shape: Shape[Any], path: str) -> ClosedField:
     forms = _labels(nodes)
     if not forms:
         raise _not_there(shape, path, is_open=True)
-    field = _field(path, tuple(keys), forms)
+    field = _field(path, tuple(keys), forms, _rules_at(shape.reading_schema, tuple(keys)))
     at_root = shape.json_schema["properties"][VALUE] if shape.wrapped else {}
     return replace(field, wanted="any" if at_root.get("type") == "array" or "anyOf" in at_root else "object")
 
@@ -173,18 +174,46 @@ def _numbers(node: Mapping[str, Any]) -> range | None:
     return range(int(low), int(high) + 1, int(node.get("multipleOf", 1)))
 
 
-def _field(path: str, keys: Path, found: Sequence[_Label]) -> ClosedField:
+def _field(path: str, keys: Path, found: Sequence[_Label], rules: Rules) -> ClosedField:
     labels: list[str] = []
     forms: list[Form] = []
     for value, others in found:
-        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        text = spelled(value)
         if text not in labels:
             labels.append(text)
         place, quoted = labels.index(text), isinstance(value, str)
-        forms.append(Form(text, place, quoted, _BOTH_FOLDS if quoted else frozenset()))
-        forms += [Form(other, place, is_string, _BOTH_FOLDS) for other, is_string in others]
-    words = told_apart([Form(label, place, True, _BOTH_FOLDS) for place, label in enumerate(labels)])
-    return ClosedField(path, keys, tuple(labels), JsonSpelling(told_apart(forms)), WordSpelling(words))
+        forms.append(Form(text, place, quoted, rules.folds if quoted else frozenset()))
+        forms += [Form(other, place, is_string, _ANY_CASE) for other, is_string in others]
+    aliases = {
+        alias: labels.index(label) for alias, target in rules.aliases.items() if (label := spelled(target)) in labels
+    }
+    said = [Form(alias, place, True, rules.folds) for alias, place in aliases.items()]
+    bare = [Form(alias, place, quoted=False) for alias, place in aliases.items() if _BARE_JSON.fullmatch(alias)]
+    words = [Form(label, place, True, rules.folds) for place, label in enumerate(labels)]
+    json = JsonSpelling(told_apart([*forms, *said, *bare]))
+    return ClosedField(path, keys, tuple(labels), json, WordSpelling(told_apart([*words, *said])))
+
+
+def _rules_at(schema: Mapping[str, Any], keys: Path) -> Rules:
+    """Return the rules by which a text counts as a label at a place, as they are declared on the way to it."""
+    node, rules = _ruled(schema, schema, DECLARED_NOWHERE)
+    for key in keys:
+        options = [_ruled(option, schema, rules) for option in node.get("anyOf", ())] or [(node, rules)]
+        inside = [
+            _ruled(inner, schema, around)
+            for option, around in options
+            if (inner := option.get("items") if isinstance(key, int) else option.get("properties", {}).get(key))
+            is not None
+        ]
+        if not inside:
+            return rules
+        node, rules = inside[0]
+    return rules
+
+
+def _ruled(node: Mapping[str, Any], root: Mapping[str, Any], rules: Rules) -> tuple[Mapping[str, Any], Rules]:
+    definition = resolve(node, root)
+    return definition, (rules if definition is node else rules.within(definition)).within(node)
 
 
 def _not_there(shape: Shape[Any], path: str, *, is_open: bool = False) -> TaskError:

@@ -121,7 +121,8 @@ def _path_of(placed: Sequence[Placed], text: str, span: Span) -> tuple[list[Toke
         return [], b""
     begin = placed[first].start
     # a token without text in the middle of an answer has not ended it
-    last = max(at for at, token in enumerate(placed) if token.end > token.start)
+    length = len(text.encode())
+    last = max(at for at, token in enumerate(placed) if token.start < token.end and token.start < length)
     path = [
         one.token if at > last else one.token._replace(said=one.token.said._replace(ends=False))
         for at, one in enumerate(placed[first:], start=first)

@@ -1,0 +1,196 @@
+"""Do the probabilities agree with how often the labels are answered? Asks a real model, and prints what it finds.
+
+    python benchmarks/probability.py http://127.0.0.1:18092/v1 --model qwen2.5-coder-1.5b
+    python benchmarks/probability.py http://127.0.0.1:18092/v1 --model qwen2.5-coder-1.5b --mode json_schema
+
+Each question is asked 200 times (`--repeats`) at temperature 1 with nothing cut away (top_p 1, top_k 0, min_p 0),
+without a seed, and as text, so that the answer is held to no grammar. Each repeat has its own probabilities, given what
+it wrote before the label; their mean is what the frequency should be. For each label it prints both, with the
+Clopper-Pearson interval of the frequency, at 95 % for all labels of a question together (Bonferroni), and the mean
+probability of the label's first token where it was answered; for each question the p-value of a chi-square test over
+its labels and the rest. An answer without a label counts for the rest.
+
+With `--mode json_schema` the service holds the answer to a grammar: the rows then say that the two cannot be compared.
+
+The answers are recorded in `--folder`; the same command again asks for nothing that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import orjson
+import polars as pl
+from scipy import stats
+
+import llmbatch
+
+TOGETHER = 0.95
+LEAST_EXPECTED = 5.0  # of a cell of the chi-square test; smaller ones are put together with the rest
+
+EXPERIMENT = """
+from typing import Any, Literal
+from pydantic import BaseModel
+from llmbatch import Answer, Ask, task
+
+class Category(BaseModel):
+    category: Literal["corrective", "adaptive", "perfective"]
+
+class Risk(BaseModel):
+    risky: bool
+
+class Reasoned(BaseModel):
+    why: str
+    kind: Literal["fix", "feature", "cleanup"]
+
+SAMPLED = {{"temperature": 1.0, "max_tokens": 60, "extra_body": {{"top_k": 0, "min_p": 0.0}}}}
+
+@task(samples="data/commits.jsonl", id="id", repeat={repeats})
+async def category(sample: dict[str, Any], ask: Ask) -> Answer[Category]:
+    text = "Is this commit corrective, adaptive or perfective? {{message}}"
+    return await ask(Category, text, sample, probability_of="category", **SAMPLED)
+
+@task(samples="data/commits.jsonl", id="id", repeat={repeats})
+async def risky(sample: dict[str, Any], ask: Ask) -> Answer[Risk]:
+    text = "Might this commit break something for users? {{message}}"
+    return await ask(Risk, text, sample, probability_of="risky", **SAMPLED)
+
+@task(samples="data/reasoned.jsonl", id="id", repeat={repeats})
+async def reasoned(sample: dict[str, Any], ask: Ask) -> Answer[Reasoned]:
+    text = "Why was this commit made? Say why in at most four words, then its kind. {{message}}"
+    return await ask(Reasoned, text, sample, probability_of="kind", **SAMPLED)
+"""
+
+COMMITS = {
+    "parser": "Update the parser for the new file format and clean up",
+    "null": "Do not crash when the list of authors is empty",
+}
+
+
+class Label(NamedTuple):
+    """What was found of one label: its mean probability, how often it was answered, and the interval of that.
+
+    `first_token` is the mean plain probability of its first token, over the answers that gave it.
+    """
+
+    name: str
+    probability: float
+    count: int
+    low: float
+    high: float
+    first_token: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.low <= self.probability <= self.high
+
+
+def write_project(folder: Path, base_url: str, model: str, mode: str, repeats: int) -> Path:
+    """Write the experiment, its samples and its configuration; return the experiment's file."""
+    data = folder / "experiments" / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    lines = [orjson.dumps({"id": name, "message": message}) for name, message in COMMITS.items()]
+    (data / "commits.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    (data / "reasoned.jsonl").write_bytes(lines[0] + b"\n")
+    (folder / "llmbatch.toml").write_text(
+        f'model = "service/{model}"\nconcurrency = 4\n[endpoints.service]\nbase_url = "{base_url}"\n'
+        f'structured = "{mode}"\nfree = true\nfirst_byte_timeout_seconds = 900\ntimeout_seconds = 1800\n',
+        encoding="utf-8",
+    )
+    experiment = folder / "experiments" / f"probability_{mode}_{model.replace('.', '_')}.py"
+    experiment.write_text(EXPERIMENT.format(repeats=repeats), encoding="utf-8")
+    return experiment
+
+
+def labels_of(rows: Sequence[Mapping[str, Any]]) -> list[Label]:
+    """Return what was found of each label, the one that is none last: what is attributed to none, or not read."""
+    measured = [orjson.loads(row["prob_labels"]) for row in rows if row["prob_labels"]]
+    names = list(dict.fromkeys(name for labels in measured for name in labels))
+    answers = Counter(_answer(row) if row["llmbatch_status"] == "ok" else "" for row in rows)
+    n, part = len(rows), (1 - TOGETHER) / (len(names) + 1)
+    found = []
+    for name in (*names, ""):
+        mean = sum(labels.get(name, 0.0) for labels in measured) / n
+        probability = mean if name else 1 - sum(label.probability for label in found)
+        interval = stats.binomtest(answers[name], n).proportion_ci(1 - part, "exact")
+        found.append(Label(name, probability, answers[name], interval.low, interval.high, _first_token(rows, name)))
+    return found
+
+
+def _first_token(rows: Sequence[Mapping[str, Any]], name: str) -> float:
+    told = [row["prob_first_token"] for row in rows if row["prob_first_token"] is not None and _answer(row) == name]
+    return sum(told) / len(told) if told else float("nan")
+
+
+def _answer(row: Mapping[str, Any]) -> str:
+    (value,) = (row[name] for name in ("category", "risky", "kind") if row[name] is not None)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def p_value(labels: Sequence[Label]) -> float:
+    """Return the p-value of a chi-square test of the counts against the mean probabilities."""
+    n = sum(label.count for label in labels)
+    cells = sorted((label.probability * n, label.count) for label in labels)
+    while len(cells) > 1 and cells[0][0] < LEAST_EXPECTED:
+        (expected, count), (next_expected, next_count) = cells[:2]
+        cells = sorted([(expected + next_expected, count + next_count), *cells[2:]])
+    if len(cells) == 1:
+        return 1.0
+    statistic = sum((count - expected) ** 2 / expected for expected, count in cells)
+    return float(stats.chi2.sf(statistic, len(cells) - 1))
+
+
+def report(rows: pl.DataFrame) -> Iterator[str]:
+    """Yield what is printed: one line a label, one a question, and one for all."""
+    inside = count = 0
+    values: list[float] = []
+    for (task, sample), frame in rows.group_by("llmbatch_task", "llmbatch_sample", maintain_order=True):
+        asked = frame.to_dicts()
+        labels = labels_of(asked)
+        values.append(p_value(labels))
+        for label in labels:
+            inside, count = inside + label.agrees, count + 1
+            yield (
+                f"{task:9} {sample:7} {label.name or '(none)':11} prob {label.probability:.4f}"
+                f"  freq {label.count / len(asked):.3f} [{label.low:.3f}, {label.high:.3f}]"
+                f"  first token {label.first_token:.3f}  {'agrees' if label.agrees else 'DIFFERS'}"
+            )
+        said = Counter((row["prob_source"], row["prob_comparable"], row["prob_note"]) for row in asked)
+        yield f"{task:9} {sample:7} chi-square p {values[-1]:.3f}, n {len(asked)}"
+        yield from (
+            f"    {times} x {source}, comparable {comparable}, {note}"
+            for (source, comparable, note), times in said.items()
+        )
+    least = min(1.0, min(values) * len(values))
+    yield f"{inside} of {count} labels agree; smallest p of {len(values)} questions, Bonferroni: {least:.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare probabilities of labels with frequencies, on a real model.")
+    parser.add_argument("base_url")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--mode", default="text", choices=["text", "json_schema"])
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--folder", type=Path, help="where answers are recorded (default: a temporary folder)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (arguments.folder or Path(temporary)).resolve()
+        experiment = write_project(folder, arguments.base_url, arguments.model, arguments.mode, arguments.repeats)
+        run = llmbatch.run(str(experiment), record_mode="new_episodes")
+        print(
+            f"{arguments.model}, {arguments.mode}: exit code {run.exit_code}, {run.paid} asked, {run.cached} recorded"
+        )
+        for line in report(run.rows):
+            print(line)
+
+
+if __name__ == "__main__":
+    main()
