@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Awaitable, Coroutine, Mapping
+from enum import Enum
 from typing import Any, Literal, Union
 
 from typing_extensions import is_typeddict
@@ -44,6 +45,16 @@ def declared_kinds(columns: Mapping[str, Any]) -> dict[str, str]:
     """
     kinds = {name: _kind(annotation) for name, annotation in columns.items()}
     return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def closed_columns(columns: Mapping[str, Any]) -> frozenset[str]:
+    """Return the declared columns that hold one of a closed set of labels: a `Literal`, an enum or a bool."""
+    return frozenset(name for name, annotation in columns.items() if _is_closed(_unwrap(annotation)))
+
+
+def _is_closed(annotation: Any) -> bool:
+    is_labels = isinstance(annotation, type) and issubclass(annotation, (Enum, bool))
+    return is_labels or typing.get_origin(annotation) is Literal
 
 
 def _kind(annotation: Any) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmbatch.columns import PREFIX, TRUTH
+from llmbatch.columns import PREFIX, PROBABILITY_DTYPES, TRUTH
+from llmbatch.experiment.columns import closed_columns
 from llmbatch.plan import Plan, PlannedTask
 from llmbatch.tables.builtin.agreement import agreement
 from llmbatch.tables.builtin.calls import calls_and_cost
@@ -13,7 +14,7 @@ from llmbatch.tables.builtin.classes import confusion, per_class
 from llmbatch.tables.builtin.failures import failures
 from llmbatch.tables.builtin.majority import label_frequencies, majority, votes
 from llmbatch.tables.builtin.repeats import repeats_of
-from llmbatch.tables.builtin.scoring import prediction_column
+from llmbatch.tables.builtin.scoring import label_column
 from llmbatch.tables.builtin.summary import summary
 
 if TYPE_CHECKING:
@@ -21,25 +22,24 @@ if TYPE_CHECKING:
 
 
 class _TaskRows(NamedTuple):
-    """The rows of a task, its answer columns, and which of them is compared with the truth."""
+    """The rows of a task, its answer columns, which of them says the label, and whether it has a truth to meet."""
 
     task: PlannedTask
     rows: pl.LazyFrame
     answers: list[str]
-    prediction: str | None
+    label: str | None
+
+    @property
+    def prediction(self) -> str | None:
+        """The column that is compared with the truth; None without a truth."""
+        return None if self.task.truth is None else self.label
 
 
 def built_in_tables(rows: pl.LazyFrame, plan: Plan) -> dict[str, pl.DataFrame]:
     """Return the tables by name, in the order in which they are shown; those over repeats only where there are any."""
     tasks = [_rows_of(task, rows) for task in plan.tasks]
     repeated = [
-        repeats_of(
-            each.rows,
-            k=each.task.repeat,
-            truth_field=each.task.truth,
-            answers=each.answers,
-            prediction=each.prediction,
-        )
+        repeats_of(each.rows, k=each.task.repeat, answers=each.answers, label=each.label, prediction=each.prediction)
         for each in tasks
         if each.task.repeat > 1
     ]
@@ -61,10 +61,15 @@ def built_in_tables(rows: pl.LazyFrame, plan: Plan) -> dict[str, pl.DataFrame]:
 def _rows_of(task: PlannedTask, rows: pl.LazyFrame) -> _TaskRows:
     import polars as pl  # noqa: PLC0415 - loaded when a table is made
 
+    names = rows.collect_schema().names()
     fields = {*task.samples.fields(), TRUTH} - {task.truth}  # an answer may have the name of the truth's field
-    answers = [name for name in rows.collect_schema() if name not in fields and not name.startswith(PREFIX)]
+    if PROBABILITY_DTYPES.keys() <= set(names):
+        fields |= PROBABILITY_DTYPES.keys()  # they are about the answer, and no part of it
+    answers = [name for name in names if name not in fields and not name.startswith(PREFIX)]
+    closed = closed_columns(task.columns or {})
     own = rows.filter(pl.col("llmbatch_task") == task.name)
-    return _TaskRows(task, own, answers, prediction_column(rows, truth_field=task.truth, answers=answers))
+    label = label_column(rows, truth_field=task.truth, answers=answers, closed=closed)
+    return _TaskRows(task, own, answers, label)
 
 
 def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

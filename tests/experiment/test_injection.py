@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
@@ -12,7 +13,7 @@ from typing_extensions import TypedDict
 
 from llmbatch.errors import TaskError
 from llmbatch.experiment.answer import Answer
-from llmbatch.experiment.columns import declared_columns, declared_kinds
+from llmbatch.experiment.columns import closed_columns, declared_columns, declared_kinds
 from llmbatch.experiment.injection import inspect_task
 from llmbatch.experiment.parameter import parametrize
 from llmbatch.experiment.words import Task, task
@@ -157,3 +158,14 @@ def test_kinds_are_declared_only_where_they_are_sure() -> None:
     assert columns is not None
     assert declared_kinds(columns) == {"steps": "list[str]", "category": "str", "score": "float"}
     assert declared_kinds({"a": Literal["x", 1], "b": Any, "c": list[Any], "d": bool}) == {"d": "bool"}
+
+
+def test_columns_of_closed_labels_are_told_from_free_ones() -> None:
+    """Also where they may be missing; a label is looked for among them first."""
+
+    class Mood(Enum):
+        GOOD = "good"
+
+    columns = {"a": Literal["x", "y"], "b": Literal["x"] | None, "c": Mood, "d": bool, "e": str, "f": list[Mood]}
+
+    assert {"a", "b", "c", "d"} == closed_columns(columns)

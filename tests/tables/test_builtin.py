@@ -10,7 +10,7 @@ import pytest
 from llmbatch.tables.builtin.calls import CALLS_SCHEMA, calls_and_cost
 from llmbatch.tables.builtin.classes import OTHER, Unscored, confusion
 from llmbatch.tables.builtin.failures import FAILURES_SCHEMA, failures
-from llmbatch.tables.builtin.scoring import prediction_column
+from llmbatch.tables.builtin.scoring import label_column
 from llmbatch.tables.builtin.summary import SUMMARY_SCHEMA, summary
 
 NO_ANSWER, OUT_OF_LABEL = Unscored.NO_ANSWER.value, Unscored.OUT_OF_LABEL.value
@@ -154,22 +154,24 @@ def test_truth_and_prediction_are_compared_by_what_they_say(
 
 
 @pytest.mark.parametrize(
-    ("answers", "truth_field", "expected"),
+    ("answers", "truth_field", "closed", "expected"),
     [
-        (["reasoning", "kind", "category"], "kind", "kind"),
-        (["reasoning", "category", "label"], "kind", "category"),
-        (["label", "answer"], "gold", "label"),
-        (["reasoning", "answer"], "gold", "answer"),
-        (["reasoning", "prob", "steps"], "gold", "reasoning"),
-        (["reasoning", "kind"], "gold", None),
-        (["prob", "steps"], "gold", None),
-        (["category"], None, None),
+        (["reasoning", "kind", "category"], "kind", [], "kind"),
+        (["reasoning", "category", "label"], "kind", ["reasoning"], "category"),
+        (["label", "answer"], "gold", [], "label"),
+        (["reasoning", "answer"], "gold", [], "answer"),
+        (["reasoning", "kind"], "gold", ["kind", "steps"], "kind"),
+        (["reasoning", "kind"], "gold", ["kind", "reasoning"], None),
+        (["reasoning", "prob", "steps"], "gold", [], "reasoning"),
+        (["reasoning", "kind"], "gold", [], None),
+        (["prob", "steps"], "gold", [], None),
+        (["category"], None, [], "category"),
     ],
 )
-def test_the_prediction_is_found_by_the_documented_rule(
-    answers: list[str], truth_field: str | None, expected: str | None
+def test_the_label_is_found_by_the_documented_rule(
+    answers: list[str], truth_field: str | None, closed: list[str], expected: str | None
 ) -> None:
-    """The truth's own name, category, label, answer, the only one; floats and lists are no labels."""
+    """The truth's own name, category, label, answer, the only closed one, the only one; floats and lists are none."""
     rows = pl.DataFrame(
         schema={
             "truth": pl.String,
@@ -179,7 +181,7 @@ def test_the_prediction_is_found_by_the_documented_rule(
         }
     )
 
-    assert prediction_column(rows, truth_field=truth_field, answers=answers) == expected
+    assert label_column(rows, truth_field=truth_field, answers=answers, closed=closed) == expected
 
 
 def test_the_confusion_has_sorted_labels_and_counts_missing_answers_apart() -> None:

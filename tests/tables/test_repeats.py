@@ -82,7 +82,7 @@ def rows_of(samples: Sequence[Sample], variant: str = "v", *, task: str = "t", t
 
 
 def repeats(rows: pl.DataFrame | pl.LazyFrame, k: int, *, prediction: str | None = "category") -> Repeats:
-    return repeats_of(rows, k=k, truth_field="label", answers=["category"], prediction=prediction)
+    return repeats_of(rows, k=k, answers=["category"], label="category", prediction=prediction)
 
 
 statuses = st.sampled_from(["ok"] * 6 + [*SERVICE_FAILURES, *RESULTS])
@@ -215,11 +215,11 @@ def test_frequencies_are_of_the_repeats_that_the_model_answered(study: tuple[int
             shares = (counts[label] / answered, low, high, 1 - counts.total() / answered)
             expected.append((f"s{number}", label, counts[label], answered, pytest.approx(shares, abs=1e-6)))
     assert expected == [
-        (row["sample"], row["label"], row["n"], row["answered"], (*rates_of(row), row["missing"])) for row in table
+        (row["sample"], row["label"], row["n"], row["answered"], (*rates_of(row), row["prob_missing"])) for row in table
     ]
     by_sample: dict[str, float] = {}
     for row in table:
-        by_sample[row["sample"]] = by_sample.get(row["sample"], row["missing"]) + row["prob"]
+        by_sample[row["sample"]] = by_sample.get(row["sample"], row["prob_missing"]) + row["prob"]
     assert pytest.approx(dict.fromkeys(by_sample, 1.0), abs=1e-5) == by_sample
 
 
@@ -324,7 +324,8 @@ def test_what_is_compared_is_the_label_or_the_whole_answer(
     """Also where there is no truth: agreement needs none."""
     rows = rows_of([("a", [said(None), said(None)])], truth=False).drop("category", "truth")
     rows = rows.with_columns(**{name: pl.Series(values) for name, values in answers.items()})
-    found = repeats_of(rows, k=2, truth_field=None, answers=list(answers), prediction=None)
+    label = "category" if "category" in answers else None
+    found = repeats_of(rows, k=2, answers=list(answers), label=label, prediction=None)
 
     (row,) = agreement(found).to_dicts()
 

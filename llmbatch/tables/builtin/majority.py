@@ -59,7 +59,8 @@ FREQUENCIES_SCHEMA: TableSchema = {
     "prob": FLOAT,
     "prob_low": FLOAT,
     "prob_high": FLOAT,
-    "missing": FLOAT,
+    "prob_missing": FLOAT,
+    "prob_source": STR,
 }
 
 
@@ -135,9 +136,10 @@ def label_frequencies(repeats: Repeats) -> pl.DataFrame:
     """Return how often each sample was given each label, in plan order; columns and dtypes as in FREQUENCIES_SCHEMA.
 
     `prob` = n / answered with its Wilson 95 % interval: what the model says with that probability, as far as repeats
-    tell. `answered` are the repeats that the model answered, well or not; `missing` is the share of these whose answer
-    is none (it does not parse, was refused or cut off). A repeat that the service failed says nothing of the model and
-    is not counted. Labels that no repeat gave have no row.
+    tell. `answered` are the repeats that the model answered, well or not; `prob_missing` is the share of these without
+    a label (the answer does not parse, was refused or cut off). A repeat that the service failed says nothing of the
+    model and is not counted. Labels that no repeat gave have no row. The columns are named as those of
+    `probability_of`, with `prob_source` "repeats".
     """
     import polars as pl  # noqa: PLC0415 - as above
 
@@ -154,7 +156,8 @@ def label_frequencies(repeats: Repeats) -> pl.DataFrame:
         prob=(n / answered).round(PRECISION),
         prob_low="low",
         prob_high="high",
-        missing=((answered - pl.col("ok")) / answered).round(PRECISION),
+        prob_missing=((answered - pl.col("ok")) / answered).round(PRECISION),
+        prob_source=pl.lit("repeats"),
     ).collect(engine="streaming")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmbatch.tables.builtin.failures import FailureCounts
-from llmbatch.tables.builtin.scoring import label_column, scored
+from llmbatch.tables.builtin.scoring import scored
 from llmbatch.tables.builtin.summary import ANSWERED
 
 if TYPE_CHECKING:
@@ -49,20 +49,20 @@ def repeats_of(
     rows: pl.DataFrame | pl.LazyFrame,
     *,
     k: int,
-    truth_field: str | None,
     answers: Sequence[str],
+    label: str | None,
     prediction: str | None,
 ) -> Repeats:
     """Return what the repeats of one task's samples said; rows are in plan order, those of a sample together.
 
-    Answers are compared by the label's column (`label_column`); without one by the only answer column there is, else
-    by all of them together. Some thousands of rows are in memory at a time.
+    Answers are compared by the column of their `label`; without one by the only answer column there is, else by all of
+    them together. Some thousands of rows are in memory at a time.
     """
     import polars as pl  # noqa: PLC0415 - loaded when a table is made
 
     schema = rows.collect_schema()
     present = [name for name in answers if name in schema]
-    compared = label_column(rows, truth_field=truth_field, answers=present)
+    compared = label
     if compared is None and present:
         compared = present[0] if len(present) == 1 else WHOLE
     every = scored(rows, prediction).select(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from llmbatch.columns import TRUTH
@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 USUAL_NAMES = ("category", "label", "answer")
 
 
-def label_column(rows: pl.DataFrame | pl.LazyFrame, *, truth_field: str | None, answers: Sequence[str]) -> str | None:
+def label_column(
+    rows: pl.DataFrame | pl.LazyFrame,
+    *,
+    truth_field: str | None,
+    answers: Sequence[str],
+    closed: Collection[str] = frozenset(),
+) -> str | None:
     """Return the answer column that says which label was given, or None.
 
     The first of these that is text, bool or integer among `answers`: the one named like the truth field (its
-    name in the samples), `category`, `label`, `answer`; else the only text, bool or integer column of them.
+    name in the samples), `category`, `label`, `answer`; else the only one that is `closed`, holding one of a closed set
+    of labels; else the only one there is.
     """
     import polars as pl  # noqa: PLC0415 - loaded when a table is made
 
@@ -30,19 +37,10 @@ def label_column(rows: pl.DataFrame | pl.LazyFrame, *, truth_field: str | None, 
     for name in (truth_field, *USUAL_NAMES):
         if name in labels:
             return name
-    return labels[0] if len(labels) == 1 else None
-
-
-def prediction_column(
-    rows: pl.DataFrame | pl.LazyFrame, *, truth_field: str | None, answers: Sequence[str]
-) -> str | None:
-    """Return the answer column that is compared with the truth, or None: then there is no accuracy.
-
-    It is the label's column where there is a truth.
-    """
-    if truth_field is None or TRUTH not in rows.collect_schema():
-        return None
-    return label_column(rows, truth_field=truth_field, answers=answers)
+    for candidates in ([name for name in labels if name in closed], labels):
+        if len(candidates) == 1:
+            return candidates[0]
+    return None
 
 
 def scored(rows: pl.DataFrame | pl.LazyFrame, prediction: str | None) -> pl.LazyFrame:
