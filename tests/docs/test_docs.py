@@ -36,7 +36,7 @@ from llmbatch.tables.builtin.majority import FREQUENCIES_SCHEMA, MAJORITY_SCHEMA
 from llmbatch.tables.builtin.summary import SUMMARY_SCHEMA
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("experiments/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/**/*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 NOT_ROOMS = {"__init__", "py.typed"}
 
