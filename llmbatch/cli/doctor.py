@@ -17,7 +17,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "endpoint", nargs="?", metavar="ENDPOINT", help="a service instead: its name, name/model, or base URL"
     )
-    parser.add_argument("--call", action="store_true", help="make a small call to the service too; it costs")
+    parser.add_argument(
+        "--call",
+        action="store_true",
+        help="make a small call to the service too, and probe a model that is named; it costs",
+    )
     parser.add_argument("--cassette", metavar="CASSETTE", help=f"examine the keys of this too: {CASSETTE_HELP}")
 
 

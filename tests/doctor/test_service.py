@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from llmbatch.capability.words import FACTS
 from llmbatch.cli import main
 from tests.support.canned import Canned, http
+from tests.support.dialects import KEY as SCRIPTED_KEY
+from tests.support.dialects import OpenAIReasoning, Service
 from tests.support.fault_server import FaultServer
 
 KEY = "not-a-real-key-0123456789"
@@ -77,6 +80,24 @@ def test_a_call_is_made_where_it_is_asked_for(server: FaultServer, capsys: pytes
 
     assert "fault-model answered in" in said["call"]
     assert (0, 1) == (said.code, server.truth()["per_path"]["/v1/chat/completions"])
+
+
+def test_a_model_that_is_named_is_probed_beside_the_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line a fact, and how a run would ask; a limit that is taken under another name is no failure of the call."""
+    monkeypatch.setenv("LLMBATCH_TEST_KEY", SCRIPTED_KEY)
+    with Service(OpenAIReasoning()) as service:
+        Path("llmbatch.toml").write_text(service.dialect.configuration(service.address, None), encoding="utf-8")
+        said = examined(capsys, f"service/{service.dialect.model}", "--call")
+
+    lines = [line[20:] for line in said.text.splitlines() if line[8:18].strip() == "probe"]
+    names = [line.partition(":")[0] for line in lines[:-1]]
+    assert (0, [*FACTS, "temperature", "top_p", "max_tokens"]) == (said.code, names)
+    assert lines[0] == "json_schema: yes (strict JSON schema: it does)"
+    assert "temperature: left out (refused by an error)" in lines
+    assert "max_tokens: renamed (sent as max_completion_tokens)" in lines
+    assert lines[-1] == "shapes are asked for by json_schema, the best that is known to work"
 
 
 def test_a_wrong_key_is_refused_and_not_shown(

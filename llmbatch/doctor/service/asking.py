@@ -12,10 +12,12 @@ import aiohttp
 import orjson
 
 from llmbatch.call.values import Reply
+from llmbatch.capability.reading import refused_parameter, refuses
 from llmbatch.doctor.service.reaching import tls_problem
 from llmbatch.doctor.service.subject import Subject
 
 WAIT_SECONDS = 30.0
+CALL_TOKENS = 16
 LARGEST_BYTES = 16 * 1024 * 1024
 
 
@@ -50,15 +52,22 @@ class Asking:
         return await self._send("GET", self._subject.endpoint.with_query(f"{base_url}/models"), None)
 
     async def call(self) -> Reply:
-        """Make the smallest call to the subject's model. Raises Unanswered."""
+        """Make the smallest call to the subject's model, its limit under the name that is taken. Raises Unanswered."""
         model = self._subject.model
         body: dict[str, Any] = {
             "model": model.name,
             "messages": [{"role": "user", "content": "Say ok."}],
             **model.defaults,
         }
-        body["max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"] = 16
-        return await self._send("POST", model.chat_url, orjson.dumps(body))
+        limit = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
+        reply = await self.put(orjson.dumps({**body, limit: CALL_TOKENS}))
+        if refuses(reply) and refused_parameter(reply, ["max_tokens"]) == limit:
+            reply = await self.put(orjson.dumps({**body, "max_completion_tokens": CALL_TOKENS}))
+        return reply
+
+    async def put(self, body: bytes) -> Reply:
+        """Put a question to the subject's model. Raises Unanswered."""
+        return await self._send("POST", self._subject.model.chat_url, body)
 
     async def _send(self, method: str, url: str, body: bytes | None) -> Reply:
         started = time.perf_counter_ns()

@@ -10,6 +10,7 @@ import orjson
 
 from llmbatch.call.values import Reply
 from llmbatch.doctor.service.asking import Asking, Unanswered, limits_of, proxy_refused
+from llmbatch.doctor.service.probing import probed
 from llmbatch.doctor.service.reaching import certificate_trusted, connected, name_found
 from llmbatch.doctor.service.step import Step, failed
 from llmbatch.doctor.service.subject import Subject, with_model
@@ -20,7 +21,10 @@ _SHOWN_MODELS = 3
 
 
 async def examine_service(subject: Subject, *, call: bool) -> AsyncIterator[Step]:
-    """Yield what each step comes to, as it is made. With `call`, one that costs a few tokens is the last."""
+    """Yield what each step comes to, as it is made.
+
+    With `call`, one that costs a few tokens is made, and where the subject names its model, those of a probe.
+    """
     async for step in _steps(subject, call=call):
         yield Step(step.name, step.state, subject.shown(step.said), step.fix, step.exit_code, step.ends)
         if step.ends:
@@ -47,6 +51,9 @@ async def _steps(subject: Subject, *, call: bool) -> AsyncIterator[Step]:
     async with Asking(subject) as asking:
         step, reply = await _call(subject, asking)
         yield step
+        if subject.names_model and step.state == "ok":
+            async for fact in probed(subject, asking):
+                yield fact
         yield _limits(subject, reply)
 
 

@@ -34,6 +34,11 @@ class Subject:
         return self.model.endpoint
 
     @property
+    def names_model(self) -> bool:
+        """Whether it is one model that is examined, and not the service alone."""
+        return "/" in self.model.text and "://" not in self.model.text
+
+    @property
     def host(self) -> tuple[str, int]:
         """The host and port that are connected to first: the proxy's where there is one."""
         parts = urlsplit(self.proxy.url if self.proxy else self.endpoint.base_url)
