@@ -98,11 +98,11 @@ class ResolvedModel:
 
 
 def resolve_model(
-    config: Config, text: str, recorded_base_url: Callable[[str], str | None] = lambda name: None
+    config: Config, text: str, recorded_address: Callable[[str], str | None] = lambda name: None
 ) -> ResolvedModel:
     """Return the model that `text` names: `endpoint/model`, an endpoint's alias, or a bare OpenAI name.
 
-    `recorded_base_url` tells the base URL that a cassette has for an endpoint that is not configured. Raises
+    `recorded_address` tells the address that a cassette has for an endpoint that is not configured. Raises
     ConfigError listing the endpoints and the nearest of them.
     """
     prefix, slash, rest = text.partition("/")
@@ -113,10 +113,10 @@ def resolve_model(
     endpoint = config.endpoints.get(prefix)
     configured = endpoint is not None
     if endpoint is None:
-        base_url = recorded_base_url(prefix)
-        if base_url is None:
+        address = recorded_address(prefix)
+        if address is None:
             raise _unknown_endpoint(config, text, prefix)
-        endpoint = Endpoint(prefix, base_url)
+        endpoint = Endpoint(prefix, address).at(address)
     settings = endpoint.models.get(rest) or ModelSettings(rest)
     return ResolvedModel(text, endpoint, settings.name, settings, config.keys.get(prefix), configured)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
-from llmbatch.config.addressing import BEARER_HEADER
+from llmbatch.config.addressing import BEARER_HEADER, MODEL_PLACE
 from llmbatch.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 StructuredMode = Literal["json_schema", "json_object", "tool", "text"]
@@ -115,6 +115,19 @@ class Endpoint:
     models: Mapping[str, ModelSettings] = field(default_factory=_empty, hash=False)
     free: bool = False
     place: str = field(default="built in", compare=False)
+
+    @property
+    def address(self) -> str:
+        """Where the service is called, as a cassette keeps it: base URL, models' path and query in one text."""
+        return self.with_query(f"{self.base_url}/{self.model_path}" if self.model_path else self.base_url)
+
+    def at(self, address: str) -> Endpoint:
+        """Return this endpoint at another `address`."""
+        path, _, query = address.partition("?")
+        before, place, after = path.partition(MODEL_PLACE)
+        base_url, _, start = before.rpartition("/") if place else (path, "", "")
+        parameters = MappingProxyType(dict(parse_qsl(query, keep_blank_values=True)))
+        return replace(self, base_url=base_url, model_path=f"{start}{place}{after}", query=parameters)
 
     def with_query(self, url: str) -> str:
         """Return an address of this service with the parameters that all have."""

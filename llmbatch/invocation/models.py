@@ -56,8 +56,8 @@ class Models:
             return model
         endpoint = model.endpoint
         if endpoint == KNOWN_ENDPOINTS.get(endpoint.name):
-            base_url = self._recorded_base_url(endpoint.name) or endpoint.base_url
-            model = replace(model, endpoint=replace(endpoint, base_url=base_url))
+            recorded = self._recorded_base_url(endpoint.name)
+            model = replace(model, endpoint=endpoint.at(recorded)) if recorded else model
         if model.qualified.partition("/")[2] in endpoint.models:
             return model
         return replace(model, name=self._recorded_name(model.qualified) or model.name)

@@ -39,8 +39,8 @@ def make_store(
         for name, endpoint in config.endpoints.items()
         if name in asked or endpoint != KNOWN_ENDPOINTS.get(name)
     }
-    base_urls = {name: endpoint.base_url for name, endpoint in endpoints.items()}
-    metadata = Metadata(endpoints=base_urls, prices=_prices(endpoints), models=_renamed(endpoints))
+    addresses = {name: endpoint.address for name, endpoint in endpoints.items()}
+    metadata = Metadata(endpoints=addresses, prices=_prices(endpoints), models=_renamed(endpoints))
     headers = sorted({name for endpoint in endpoints.values() for name in endpoint.headers})
     return kind(
         folder,

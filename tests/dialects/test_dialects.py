@@ -100,6 +100,23 @@ def test_a_service_complains_of_the_wrong_mode_and_of_a_wrong_address(study: Mak
     assert ["the query is {'a': 'b'}", "the key is in ['authorization'], or is another"] == azure.complaints
 
 
+@pytest.mark.parametrize("dialect", [AzureDeployment, AzureV1, OpenAI])
+def test_a_shared_cassette_replays_without_the_configuration_of_its_service(
+    dialect: type[Dialect], study: MakeStudy
+) -> None:
+    """It keeps where the service was called: the query and the path of its models too."""
+    with serving(dialect()) as service:
+        made = study(service, [], dialect.mode)
+        made.run()
+    recorded = made.rows()
+    config = made.root / "llmbatch.toml"
+    config.write_text(config.read_text().partition("[")[0], encoding="utf-8")
+    code = made.run("--offline")
+
+    replayed = made.rows()
+    assert (0, recorded["category"].to_list()) == (code, replayed["category"].to_list())
+
+
 CLIENT = """
 from typing import Any
 from llmbatch import Model, task

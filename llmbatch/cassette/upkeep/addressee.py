@@ -9,6 +9,8 @@ import orjson
 from llmbatch.cassette.segment import Metadata
 
 _ORIGIN = re.compile(r"[^/?#]*//[^/?#]*")
+_SAME_FOR_ALL_CALLS = re.compile(r"\{model\}|\?")
+"""What ends the part of an endpoint's address that the addresses of all its calls begin with."""
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
@@ -20,7 +22,7 @@ def endpoint_of(url: str, metadata: Metadata) -> tuple[str, str]:
     within = [
         (base_url, name)
         for name, base_url in metadata.endpoints.items()
-        if f"{url}/".startswith(base_url.rstrip("/") + "/")
+        if f"{url}/".startswith(_SAME_FOR_ALL_CALLS.split(base_url, maxsplit=1)[0].rstrip("/") + "/")
     ]
     if within:
         base_url, name = max(within, key=lambda pair: len(pair[0]))

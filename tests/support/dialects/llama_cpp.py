@@ -41,16 +41,16 @@ class LlamaCpp(Dialect):
         for choice in document["choices"]:
             choice["message"]["content"] = choice["message"]["content"] or ""
         timings = {"prompt_n": 9, "predicted_n": 7, "predicted_per_second": 21.5}
-        return {**document, "system_fingerprint": "b1-test", "timings": timings}
+        return {**document, "system_fingerprint": "b0-unknown", "timings": timings}
 
     def scenes(self) -> Mapping[str, Scene]:
         return {
-            "good": Scene(self.good, columns={"llmbatch_fingerprint": "b1-test"}),
+            "good": Scene(self.good, columns={"llmbatch_fingerprint": "b0-unknown"}),
             "fenced": Scene(self._fenced),
             "hidden fence": Scene(self._hidden_fence),
             "too long": Scene(self._too_long, "context_length", "exceeds the available context size"),
             "full": Scene(self._full, "context_length", "Context size has been exceeded"),
-            "bad schema": Scene(self._bad_schema, "bad_request", "JSON schema conversion failed"),
+            "bad schema": Scene(self._bad_schema, "bad_request", "JSON schema error"),
             "loading": Scene(self._loading, "server_error", "Loading model"),
         }
 
@@ -77,8 +77,18 @@ class LlamaCpp(Dialect):
         return self.error(500, "Context size has been exceeded.")
 
     def _bad_schema(self, heard: Heard) -> Said:
-        return self.error(400, "JSON schema conversion failed:\nUnrecognized schema")
+        message = (
+            "Unable to generate parser for this template. Automatic parser generation failed: JSON schema error at #: "
+        )
+        return self.error(400, message + "unrecognized type nonsense")
 
     def _loading(self, heard: Heard) -> Said:
         error = {"code": 503, "message": "Loading model", "type": "unavailable_error"}
         return Said(503, {"error": error})
+
+
+class LlamaCppWithoutTools(LlamaCpp):
+    """A model whose chat template knows no tools: they are dropped, forced or not, and not counted either."""
+
+    name = "llama.cpp-no-tools"
+    honours = LlamaCpp.honours - {"tool"}
