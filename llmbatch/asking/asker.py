@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from llmbatch.asking.embedder import Embedder
@@ -24,7 +25,7 @@ from llmbatch.asking.question import (
     read_arguments,
     word,
 )
-from llmbatch.asking.reading import answer_of, unanswered, with_limit_told
+from llmbatch.asking.reading import answer_of, other_answers, unanswered, with_limit_told
 from llmbatch.asking.tool_turns import MOST_TOOL_TURNS, ToolTurns
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.key import call_key
@@ -200,6 +201,8 @@ class Asker:
             case.note(reply, paid=False)
         answer, usage = answer_of(question, reply)
         manner = question.manner
+        if manner.has_choices:
+            answer._others = partial(other_answers, question, reply)  # noqa: SLF001 - who reads an answer makes it
         case.costs_usd.append(cost_usd(usage, manner.model.settings, self.store.prices(question.key, manner.qualified)))
         return answer
 

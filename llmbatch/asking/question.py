@@ -43,6 +43,8 @@ class Manner(NamedTuple):
     url: str | None = None
     """Where such questions go, if that is not the model's chat."""
     scoring: Scoring | None = None
+    has_choices: bool = False
+    """Whether more than one answer is asked for at once."""
 
     def origin(self, prompt_fingerprint: str | None) -> Origin:
         """Return what the rows of such questions say of it."""
@@ -158,7 +160,20 @@ def manner_of(arguments: Arguments, model: ResolvedModel, address: Address) -> M
         scoring = scoring_of(options["probability_of"], shape, model, parameters, mode)
     envelope = Envelope(model.name, parameters, members)
     instruction = shape.instruction_in(mode)
-    return Manner(model, shape, mode, parameters, envelope, address, model.qualified, instruction, tools, None, scoring)
+    number = parameters.get("n")
+    return Manner(
+        model,
+        shape,
+        mode,
+        parameters,
+        envelope,
+        address,
+        model.qualified,
+        instruction,
+        tools,
+        scoring=scoring,
+        has_choices=isinstance(number, int) and number > 1,
+    )
 
 
 def word(

@@ -10,7 +10,7 @@ from llmbatch.asking.tool_turns import MOST_TOOL_TURNS, calls_in
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.experiment.answer import Answer, Reading, ScoredAnswer
-from llmbatch.parse.completion import Completion, Usage, read_completion, usage_of
+from llmbatch.parse.completion import Completion, Usage, other_completions, read_completion, usage_of
 from llmbatch.parse.structured import Parsed, columns_of, parse_answer
 from llmbatch.parse.tool_answer import answered_by_tool
 from llmbatch.policy import verdict_of_reply
@@ -57,6 +57,26 @@ def answer_of(question: Question, reply: Reply) -> tuple[Answer[Any], Usage | No
         return scored, completion.usage
     answer = Answer(value, None, columns, text, question.messages, completion, question.origin, reply, reading)
     return answer, completion.usage
+
+
+def other_answers(question: Question, reply: Reply) -> list[Answer[Any]]:
+    """Return what the choices after the first say, by the same rules. They have no probabilities."""
+    manner = question.manner
+    answers: list[Answer[Any]] = []
+    for said in other_completions(reply.body, reply.header("content-type")) if reply.status < 400 else ():
+        by_tool = manner.mode == "tool" and said.tool_calls
+        completion = answered_by_tool(said, manner.shape.name) if by_tool else said
+        parsed = parse_answer(manner.shape, completion, manner.mode)
+        if isinstance(parsed, Failure):
+            answers.append(failed_answer(question, parsed, completion, reply))
+            continue
+        value, how, normalised = parsed
+        columns, text = columns_of(value, manner.shape), completion.text or ""
+        reading = Reading(how, normalised or None, question.reasked)
+        answers.append(
+            Answer(value, None, columns, text, question.messages, completion, question.origin, reply, reading)
+        )
+    return answers
 
 
 def unanswered(question: Question, failure: Failure) -> Answer[Any]:

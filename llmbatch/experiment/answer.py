@@ -56,9 +56,12 @@ class Answer(Generic[T_co]):
     """
 
     __slots__ = (
-        "_asked", "_messages", "_value", "columns", "completion", "failure", "failure_detail", "failure_message",
-        "origin", "reading", "reply", "text",
+        "_asked", "_messages", "_others", "_value", "columns", "completion", "failure", "failure_detail",
+        "failure_message", "origin", "reading", "reply", "text",
     )  # fmt: skip
+
+    _others: Callable[[], list[Answer[Any]]] | list[Answer[Any]]
+    """Not there for an ask for one choice, as nearly all are."""
 
     def __init__(  # noqa: PLR0917 - one is made for every ask, and names cost time
         self,
@@ -95,6 +98,14 @@ class Answer(Generic[T_co]):
         if self._messages is None:
             self._messages = [*self._asked, *([] if self.completion is None else [self.completion.message])]
         return self._messages
+
+    @property
+    def choices(self) -> list[Answer[T_co]]:
+        """All answers of a call that asked for several (`n` in `extra_body`), this one first."""
+        others = getattr(self, "_others", None)
+        if callable(others):
+            others = self._others = others()
+        return [self, *(others or ())]
 
     @property
     def ok(self) -> bool:

@@ -108,6 +108,14 @@ def read_completion(body: bytes, content_type: str | None = None) -> Completion 
     return _looked_at(body, content_type) if plain is None else plain
 
 
+def other_completions(body: bytes, content_type: str | None = None) -> list[Completion]:
+    """Return the choices after the first, each with the usage of all of them; none of a body that is a failure."""
+    document = _load(body, None if body[:1] == b"{" else content_type)
+    choices = document.get("choices") if isinstance(document, dict) else None
+    found = (_completion_of(document, choice) for choice in choices[1:]) if isinstance(choices, list) else ()
+    return [completion for completion in found if isinstance(completion, Completion)]
+
+
 def _looked_at(body: bytes, content_type: str | None = None) -> Completion | Failure:
     """Read a body of any kind member by member."""
     try:
@@ -120,7 +128,11 @@ def _looked_at(body: bytes, content_type: str | None = None) -> Completion | Fai
             return document
         return Failure(FailureKind.NOT_API, f"the body is a JSON {type(document).__name__}, not a completion")
     choices = document.get("choices")
-    choice = choices[0] if type(choices) is list and choices else None
+    return _completion_of(document, choices[0] if type(choices) is list and choices else None)
+
+
+def _completion_of(document: dict[str, Any], choice: Any) -> Completion | Failure:
+    """Read one choice of a document."""
     if type(choice) is not dict:
         return _without_choice(document)
     finish_reason = choice.get("finish_reason")

@@ -28,8 +28,8 @@ def join_stream(body: bytes) -> Any:
     unknown events are skipped; an error event becomes a document with `error`.
     """
     joined: dict[str, Any] = {}
-    choice: dict[str, Any] = {"finish_reason": None, "message": {"role": "assistant", "content": None}}
-    done = chosen = False
+    choices: dict[int, dict[str, Any]] = {}
+    done = False
     for data in _data_of_events(body):
         if data.strip() == b"[DONE]":
             done = True
@@ -46,11 +46,11 @@ def join_stream(body: bytes) -> Any:
             done = done or joined.get("status") in ("completed", "incomplete", "failed")
             continue
         joined.update({key: value for key, value in event.items() if key != "choices" and value is not None})
-        chosen = _add_choices(choice, event.get("choices")) or chosen
-    if not done and choice["finish_reason"] is None:
+        _add_choices(choices, event.get("choices"))
+    if not done and (not choices or any(choice["finish_reason"] is None for choice in choices.values())):
         return Failure(FailureKind.TRUNCATED_BODY, "the stream ended before the answer did")
-    if chosen:
-        joined["choices"] = [choice]
+    if choices:
+        joined["choices"] = [choice for _, choice in sorted(choices.items())]
     return joined
 
 
@@ -67,13 +67,13 @@ def _data_of_events(body: bytes) -> Iterator[bytes]:
         yield b"\n".join(lines)
 
 
-def _add_choices(choice: dict[str, Any], deltas: object) -> bool:
-    """Add the deltas of the first choice; whether there were any."""
-    found = False
+def _add_choices(choices: dict[int, dict[str, Any]], deltas: object) -> None:
+    """Add the deltas of each choice, by its index."""
     for delta in deltas if isinstance(deltas, list) else ():
-        if not isinstance(delta, dict) or delta.get("index", 0) != 0:
+        index = delta.get("index", 0) if isinstance(delta, dict) else None
+        if type(index) is not int:
             continue
-        found = True
+        choice = choices.setdefault(index, {"finish_reason": None, "message": {"role": "assistant", "content": None}})
         if delta.get("finish_reason") is not None:
             choice["finish_reason"] = delta["finish_reason"]
         _add_logprobs(choice, delta.get("logprobs"))
@@ -82,7 +82,6 @@ def _add_choices(choice: dict[str, Any], deltas: object) -> bool:
         inner = delta.get("delta")
         if isinstance(inner, dict):
             _add_delta(choice["message"], inner)
-    return found
 
 
 def _add_logprobs(choice: dict[str, Any], logprobs: object) -> None:

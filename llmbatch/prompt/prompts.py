@@ -76,7 +76,7 @@ class Prompts:
         With `verbatim` a text and messages are no templates: braces in them are braces. Raises PromptError.
         """
         if not isinstance(prompt, str | Path):
-            return Template.from_messages(prompt, verbatim=verbatim)
+            return Template.from_messages(prompt, verbatim=verbatim, base_folders=self._base_folders)
         known = self._files.get(prompt)
         if known is not None:
             return known

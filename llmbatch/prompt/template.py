@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from llmbatch.errors import PromptError
+from llmbatch.prompt.attached import with_files
 from llmbatch.prompt.fingerprint import fingerprint_of
 from llmbatch.prompt.text import Text, parse_text, verbatim_text
 from llmbatch.samples.location import joined
@@ -49,13 +51,22 @@ class Template:
 
     @classmethod
     def from_messages(
-        cls, messages: Sequence[Mapping[str, Any]], *, place: str = "messages", verbatim: bool = False
+        cls,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        place: str = "messages",
+        verbatim: bool = False,
+        base_folders: Sequence[Path] = (),
     ) -> Template:
         """Return a template of whole messages: texts in `content` are templates, all else passes through.
 
-        With `verbatim` no text is a template: braces are braces. Raises PromptError.
+        A Path in a list of parts is read, below one of `base_folders` where it is relative. With `verbatim` no text
+        is a template: braces are braces. Raises PromptError.
         """
-        turns = [_turn(message, f"{place}[{number}]", verbatim=verbatim) for number, message in enumerate(messages)]
+        turns = [
+            _turn(message, f"{place}[{number}]", base_folders, verbatim=verbatim)
+            for number, message in enumerate(messages)
+        ]
         return cls(turns, place=place)
 
     @cached_property
@@ -102,11 +113,13 @@ class Template:
         return messages
 
 
-def _turn(message: object, place: str, *, verbatim: bool) -> Turn:
+def _turn(message: object, place: str, base_folders: Sequence[Path], *, verbatim: bool) -> Turn:
     role = message.get("role") if isinstance(message, Mapping) else None
     if not isinstance(message, Mapping) or not isinstance(role, str):
         what = f"a message without a role: {type(message).__name__}"
         raise PromptError(what, place=place, fix='write {"role": "user", "content": ...}')
+    if isinstance(message.get("content"), list):
+        message = {**message, "content": with_files(message["content"], base_folders, place=f"{place}.content")}
     try:
         extra = json_like({key: value for key, value in message.items() if key != "role"})
     except NotJsonLikeError as error:

@@ -22,6 +22,10 @@ def chat(body: dict[str, Any]) -> dict[str, Any]:
     """Say what the programs of the page want to hear."""
     turns = body["messages"]
     if "json_schema" in str(body.get("response_format")) and "tools" not in body:
+        if body.get("n"):
+            return said(None) | {"choices": [said('{"value":"yes"}')["choices"][0]] * body["n"]}
+        if _shape(body) == "answer":
+            return said('{"value":"no"}')
         return said({"Summary": '{"summary":"s"}', "Score": '{"reason":"r","score":7}'}[_shape(body)])
     if "tools" in body and turns[-1]["role"] != "tool":
         return calling(("price", {"item": "apple"}), ("price", {"item": "pear"}))
@@ -48,6 +52,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[llmbat
     with ScriptedModel(script) as model:
         project = Project(root, model.base_url)
         project.configure('model = "service/m"')
+        (root / "experiments" / "data" / "dot.png").write_bytes(b"an image")
         for name, text in PROGRAMS.items():
             (root / "experiments" / name).write_text(text, encoding="utf-8")
         first = {name: llmbatch.run(root / "experiments" / name, record_mode="new_episodes") for name in PROGRAMS}
