@@ -179,12 +179,11 @@ class Health:
     def review_probe(self, model: ResolvedModel, attempted: Attempted[Any]) -> Attempted[Any]:
         """Return an attempt at a question of a probe as reviewed.
 
-        Where the service has answered before, that it finds nobody for a question (a 404) concerns that question alone,
-        and one that it is silent on is not put again.
+        That a service which has answered finds nobody for a question (a 404) concerns that question alone, and one that
+        it is silent on is not put again.
         """
         verdict = attempted.verdict
-        kind, answered = verdict.kind, self.passage(model).breaker.has_answered
-        if kind is FailureKind.TIMEOUT or (answered and kind is FailureKind.MODEL_NOT_FOUND):
+        if verdict.kind in {FailureKind.TIMEOUT, FailureKind.MODEL_NOT_FOUND}:
             attempted = replace(attempted, verdict=verdict._replace(stop=False, retry="no"))
         return self.review(model, attempted)
 

@@ -28,7 +28,7 @@ from llmbatch.engine.protocol import Order, Outcome
 from llmbatch.errors import AnswerError, LlmbatchError, NoAnswerRecorded
 
 RETRIES_OF_A_PROBE = 2
-"""A service that fails at one question may do so for ever, and what it would have said is not needed to go on."""
+"""A service that has answered and fails at one question may do so for ever; what it would have said can be missed."""
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ class LiveEngine:
         if known is None:
             told = self.attempts.teller.with_waits(model, self.retry)
             known = self._retries[id(model)] = (model, replace(told, review=partial(self.health.review, model)))
-        if order.is_probe:
+        if order.is_probe and self.health.passage(model).breaker.has_answered:
             few, review = min(self.retry.max_retries, RETRIES_OF_A_PROBE), partial(self.health.review_probe, model)
             return replace(known[1], max_retries=few, review=review)
         return known[1]

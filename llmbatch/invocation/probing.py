@@ -27,8 +27,8 @@ from llmbatch.runlog import Log, NoLog
 
 DEFAULT_MODE = "json_schema"
 
-_Service = tuple[str, str]
-"""Where a model is asked, and its name there."""
+_Service = tuple[str, bytes]
+"""Where a model is asked, and the first question that is put to it: with it all that the configuration adds."""
 
 
 @dataclass(slots=True)
@@ -52,6 +52,7 @@ class Probes:
     _untold: list[tuple[ResolvedModel, str]] = field(default_factory=list)
     _wanted: dict[_Service, ResolvedModel] = field(default_factory=dict)
     _making: dict[_Service, asyncio.Task[None]] = field(default_factory=dict)
+    _services: dict[int, tuple[ResolvedModel, _Service]] = field(default_factory=dict)
 
     # what the cassette knows ---------------------------------------------------------------------------------
 
@@ -60,7 +61,7 @@ class Probes:
 
         What is recorded is looked up whatever is configured: a probe is in use as long as its model is.
         """
-        known = self._known.get(_service(model))
+        known = self._known.get(self._service(model))
         if known is not None:
             return replace(model, capabilities=known)
         known, is_whole = self._recorded(model)
@@ -80,7 +81,7 @@ class Probes:
 
     def is_to_be_probed(self, model: ResolvedModel) -> bool:
         """Whether a probe comes before the first question to an unprobed model: the cassette has no answer of it."""
-        service = _service(model)
+        service = self._service(model)
         decided = self._to_be_probed.get(service)
         if decided is None:
             decided = self._to_be_probed[service] = not self._has_answers(model)
@@ -125,7 +126,7 @@ class Probes:
 
     def before_question(self, model: ResolvedModel, case: CaseContext) -> None:
         """Hear of a question without an answer to an unprobed model. Raises RunAgain where a probe comes before it."""
-        service = _service(model)
+        service = self._service(model)
         if service not in self._known:
             if not self.is_to_be_probed(model):
                 return
@@ -170,6 +171,13 @@ class Probes:
         outcome = await self.engine.obtain(Order(call, question.body, model, case, is_probe=True))
         return outcome if isinstance(outcome, Reply) else None
 
+    def _service(self, model: ResolvedModel) -> _Service:
+        kept = self._services.get(id(model))
+        if kept is None:
+            service = model.chat_url, next(probe(model.name, model.defaults))[0].body
+            kept = self._services[id(model)] = (model, service)
+        return kept[1]
+
     def _call(self, model: ResolvedModel, question: Question) -> Call:
         address = self.store.address("POST", model.chat_url, model.key_headers)
         return self.store.call(address.request(question.body), 0, question.draw)
@@ -206,7 +214,3 @@ _ACCEPTED = Reply(
     200, "OK", {}, b'{"choices":[{"message":{"role":"assistant","content":"one"},"finish_reason":"length"}]}'
 )
 """What lets a probe go on to all of its questions."""
-
-
-def _service(model: ResolvedModel) -> _Service:
-    return model.chat_url, model.name

@@ -43,6 +43,16 @@ class Down(VLLM):
         return super().answer(heard)
 
 
+class DownForAll(Down):
+    """Fails at functions in the probe, and at all questions, while it is down."""
+
+    down = frozenset({"tool"})
+    is_down = True
+
+    def answer(self, heard: Heard) -> Said:
+        return self.error(503, "overloaded") if heard.script is not None and self.is_down else super().answer(heard)
+
+
 class DownForSchemas(DeepSeek):
     """Fails at strict schemas in the probe, and refuses them of a question."""
 
@@ -193,3 +203,60 @@ def test_a_model_whose_mode_is_set_is_probed_only_if_that_is_said(study: MakeStu
     assert ([0, 0], True) == (counted[:2], counted[2] >= 10)
     assert [] == [said for said in service.complaints if "first good" in said]
     assert {"text"} == set(made.rows()["llmbatch_mode"])
+
+
+def test_what_a_probe_could_not_find_out_is_asked_again_while_nothing_is_recorded(study: MakeStudy) -> None:
+    """And nothing that it did find out: those replies are in the cassette."""
+    dialect = DownForAll()
+    with serving(dialect) as service:
+        made = study(service, ["good"], None)
+        assert 1 == made.run()
+        before = len(service.heard)
+        dialect.down, dialect.is_down = frozenset(), False
+        assert 0 == made.run()
+        again = [each for each in service.heard[before:] if each.script is None]
+
+    assert ["tool"] == [each.mode for each in again]
+    assert "yes" == events(made, "capabilities")[0]["tools"]
+
+
+def test_two_names_of_one_model_with_different_parameters_are_two_probes(study: MakeStudy) -> None:
+    """What the configuration adds may decide which machine answers; what is known of one is not said of the other."""
+    with serving(DeepSeek()) as service:
+        made = study(service, ["good"], None)
+        settings = made.root / "llmbatch.toml"
+        name = service.dialect.model
+        more = f'models.a = {{ name = "{name}" }}\nmodels.b = {{ name = "{name}", defaults = {{ user = "b" }} }}\n'
+        settings.write_text(settings.read_text() + more, encoding="utf-8")
+        made.run("--model", "service/a", "--model", "service/b")
+    rows = made.rows()
+
+    assert (["ok"] * 4, 22) == (rows["llmbatch_status"].to_list(), probes(service))
+    assert 0 == made.run("--offline", "--model", "service/a", "--model", "service/b")
+    assert rows.equals(made.rows())
+
+
+def test_a_new_generation_is_probed_anew(study: MakeStudy) -> None:
+    """In mode `all` everything is asked again, and the facts that its replay finds are those of its own probe."""
+    with serving(DeepSeek()) as service:
+        made = study(service, ["good"], None)
+        made.run()
+        once = len(service.heard)
+        made.run("--record-mode", "all")
+    rows = made.rows()
+
+    assert 2 * once == len(service.heard)
+    assert 0 == made.run("--offline")
+    assert rows.equals(made.rows())
+
+
+def test_a_second_process_asks_as_the_first_has_found_out(study: MakeStudy) -> None:
+    """It reads the recorded probe: else it would take the mode for a prompt that changes by itself."""
+    with serving(DeepSeek()) as service:
+        made = study(service, [], None)
+        samples = [{"id": str(number), "message": f"[[good]] commit {number}"} for number in range(130)]
+        made.write_samples(samples)
+        code = made.run()
+
+    assert (0, ["ok"] * 130) == (code, made.rows()["llmbatch_status"].to_list())
+    assert [] == events(made, "unstable") + [note for note in events(made, "note") if "second process" in note["text"]]

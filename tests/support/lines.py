@@ -92,7 +92,7 @@ def any_line(draw: st.DrawFn) -> Line:
     number, generation, metadata = draw(st.integers(0, 3)), draw(st.integers(0, 2)), draw(METADATA)
     text, at = draw(st.sampled_from(["yes", "no", "\u2028é"])), draw(TIMES)
     if draw(st.booleans()):
-        case = draw(st.sampled_from([None, "task[x]::1", "other::2"]))
+        case = draw(st.sampled_from([None, "task[x]::1", "other::2", "probe:e/m"]))
         return answer(number, text, at=at, generation=generation, metadata=metadata, case=case)
     status = draw(st.sampled_from([0, 503]))
     return failure(number, text, at=at, generation=generation, metadata=metadata, status=status)

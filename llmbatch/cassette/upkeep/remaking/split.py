@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
+from llmbatch.cassette.case import PROBE
 from llmbatch.cassette.line import Decoded, decode
 from llmbatch.cassette.segment import Metadata, header_bytes
 from llmbatch.cassette.upkeep.addressee import endpoint_of, model_of
@@ -98,12 +99,16 @@ def folder_name(value: str) -> str:
 
 
 def _by_value(lines: Gathered, shelves: list[Shelf], by: By) -> dict[str, list[Shelf]]:
+    """Cut by value. Probes of models are of no task, and in the part of each: they decide how its cases ask."""
+    valued = [[value_of(decode(lines.read(entry)), shelf.metadata, by) for entry in shelf.entries] for shelf in shelves]
+    of_all = {value for values in valued for value in values}
+    whole = {value for value in of_all if by != "task" or not value.startswith(PROBE)} or of_all
     parts: dict[str, list[Shelf]] = {}
-    for shelf in shelves:
+    for shelf, values in zip(shelves, valued, strict=True):
         cut: dict[str, list[bytes]] = {}
-        for entry in shelf.entries:
-            value = value_of(decode(lines.read(entry)), shelf.metadata, by)
-            cut.setdefault(value, []).append(entry)
+        for entry, value in zip(shelf.entries, values, strict=True):
+            for wanted in (value,) if value in whole else whole:
+                cut.setdefault(wanted, []).append(entry)
         for value, entries in cut.items():
             parts.setdefault(folder_name(value), []).append(Shelf(shelf.kind, shelf.metadata, entries))
     return parts

@@ -147,3 +147,15 @@ def test_a_binary_reply_is_split_as_it_is(tmp_path: Path) -> None:
 
     whole = (tmp_path / "source" / "segment-00001.yaml").read_bytes()
     assert whole == (tmp_path / "parts" / "_none" / "segment-00001.yaml").read_bytes()
+
+
+def test_what_was_found_out_of_a_model_is_in_the_part_of_each_task(tmp_path: Path) -> None:
+    """A part without its probe would ask its cases in another mode, and find none of their answers."""
+    cases = ["one[x]::1", "two[x]::1", "probe:e/m0", "probe:e/m1"]
+    source = write(tmp_path / "source", [answer(number, case=case) for number, case in enumerate(cases)])
+    alone = write(tmp_path / "alone", [answer(2, case=cases[2])])
+
+    assert [("one", 3), ("two", 3)] == [
+        (part.name, part.summary.answers) for part in split(source, tmp_path / "parts", print, by="task")
+    ]
+    assert [1] == [part.summary.answers for part in split(alone, tmp_path / "rest", print, by="task")]
