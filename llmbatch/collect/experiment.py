@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from llmbatch.collect.load import load
+from llmbatch.collect.shapes import check_shapes
 from llmbatch.errors import AuthorError, TaskError, UsageError
 from llmbatch.experiment.injection import Injection, inspect_task
 from llmbatch.experiment.place import nearest
@@ -55,8 +56,8 @@ class Experiment:
 def collect(path: Path) -> Experiment:
     """Import the file and return its checked declarations.
 
-    Raises UsageError for a path that is no Python file, TaskError for a declaration that cannot be run or a
-    file that cannot be imported, AuthorError when it declares no task.
+    Raises UsageError for a path that is no Python file, TaskError for a declaration that cannot be run, a shape that
+    cannot be asked for or a file that cannot be imported, AuthorError when it declares no task.
     """
     path = _existing(path)
     root = find_root(path)
@@ -74,6 +75,7 @@ def collect(path: Path) -> Experiment:
     _check_sources(tables, tasks)
     _check_samples(tasks)
     checked = tuple(CollectedTask(task, inspect_task(task)) for task in tasks)
+    check_shapes([(each.task, each.injection) for each in checked], path, vars(module))
     return Experiment(path, name, root, checked, tuple(tables))
 
 
@@ -86,6 +88,7 @@ def experiment_of_task(task: Task[..., Any]) -> Experiment:
     path = Path(task.declaration.file)
     path = path if path.is_file() else Path.cwd() / f"{task.name}.py"
     checked = CollectedTask(task, inspect_task(task))
+    check_shapes([(task, checked.injection)], path, task.declaration.function.__globals__)
     return Experiment(path, task.name, find_root(path), (checked,), (), is_file=False)
 
 

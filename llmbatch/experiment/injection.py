@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmbatch.errors import TaskError
+from llmbatch.experiment.answer import Answer
 from llmbatch.experiment.columns import declared_columns
 from llmbatch.experiment.place import nearest
 from llmbatch.experiment.words import Task
@@ -24,13 +25,15 @@ class Injection:
     """What to call a task with, by name, and what its annotations promise.
 
     `sample_shape` is the pydantic model that `sample` is annotated with, if any. `columns` maps each declared
-    answer column to its annotation and is None where the return annotation does not say.
+    answer column to its annotation and is None where the return annotation does not say. `shapes` are what stands in
+    the brackets of each `Answer[...]` there.
     """
 
     arguments: tuple[str, ...]
     is_async: bool
     sample_shape: type[Any] | None
     columns: dict[str, Any] | None
+    shapes: tuple[Any, ...] = ()
 
 
 def inspect_task(task: Task[..., Any]) -> Injection:
@@ -44,9 +47,9 @@ def inspect_task(task: Task[..., Any]) -> Injection:
         _check_sync(task, arguments)
     _check_parameters_are_taken(task, arguments)
     hints = _hints(function)
-    return Injection(
-        arguments, is_async, _sample_shape(hints.get("sample")), declared_columns(hints.get("return", Any))
-    )
+    returned = hints.get("return", Any)
+    shape = _sample_shape(hints.get("sample"))
+    return Injection(arguments, is_async, shape, declared_columns(returned), tuple(_answered(returned)))
 
 
 def _check_kind(task: Task[..., Any], function: Callable[..., Any]) -> None:
@@ -139,6 +142,15 @@ def _resolve(function: Callable[..., Any], raw: Any) -> Any:
         return typing.get_type_hints(only, globalns=function.__globals__, include_extras=True)["it"]
     except Exception:  # noqa: BLE001 - likewise
         return None
+
+
+def _answered(annotation: Any) -> typing.Iterator[Any]:
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Answer:
+        yield arguments[0]
+        return
+    for argument in arguments:
+        yield from _answered(argument)
 
 
 def _sample_shape(annotation: Any) -> type[Any] | None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from llmbatch.parse.labels import labels_of, spelled
-from llmbatch.parse.strict import NotStrictError, resolve
+from llmbatch.parse.strict import NotStrictError, nodes_of, resolve
 
 ALIASES = "label_aliases"
 """Other words for labels: `{"bugfix": "corrective"}`."""
@@ -46,7 +46,7 @@ DECLARED_NOWHERE = Rules()
 
 def check_rules(schema: Mapping[str, Any], path: str) -> None:
     """Raise NotStrictError for a rule that is none, or that stands for no label or for two. `path` names the root."""
-    for where, node in _nodes(schema, path):
+    for where, node in nodes_of(schema, path):
         if ALIASES in node or MATCH in node:
             _check_match(node, where)
             _check_aliases(node, schema, where)
@@ -79,24 +79,11 @@ def _check_aliases(node: Mapping[str, Any], root: Mapping[str, Any], path: str) 
             raise NotStrictError(path, reason, f'choose another word, or a narrower "{MATCH}"')
 
 
-def _nodes(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each node that is written inside a node, itself included, with its path."""
-    yield path, node
-    for key, inner in node.get("properties", {}).items():
-        yield from _nodes(inner, f"{path}.{key}")
-    for name, inner in node.get("$defs", {}).items():
-        yield from _nodes(inner, name)
-    for inner in node.get("anyOf", ()):
-        yield from _nodes(inner, path)
-    if "items" in node:
-        yield from _nodes(node["items"], f"{path}[]")
-
-
 def _reached(node: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield each node that is inside a node or is referred to there, once."""
     waiting, seen = [node], set[int]()
     while waiting:
-        for _, inner in _nodes(waiting.pop()):
+        for _, inner in nodes_of(waiting.pop(), ""):
             if id(inner) not in seen:
                 seen.add(id(inner))
                 yield inner

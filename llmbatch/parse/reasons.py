@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.parse.extract import shortened, shown
 from llmbatch.parse.labels import labels_of, spelled
+from llmbatch.parse.naming import ANSWER
 from llmbatch.parse.normalise import Change
-from llmbatch.parse.shape import ANSWER, VALUE, Shape
+from llmbatch.parse.shape import VALUE, Shape
 from llmbatch.parse.strict import JsonSchema, resolve
 
 _MOST = 5

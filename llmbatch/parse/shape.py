@@ -6,11 +6,8 @@ author's, found before anything is asked.
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import orjson
@@ -20,16 +17,17 @@ from typing_extensions import TypeForm
 
 from llmbatch.config.values import StructuredMode
 from llmbatch.errors import TaskError
+from llmbatch.parse.json_schema import json_schema_of
 from llmbatch.parse.label_rules import RULES, check_rules
 from llmbatch.parse.labels import Labels, labels_of
+from llmbatch.parse.limits import check_limits
+from llmbatch.parse.naming import ANSWER, described, name_of, place_of_type
 from llmbatch.parse.strict import JsonSchema, NotStrictError, resolve, strict_schema
 
 T = TypeVar("T")
 
 VALUE = "value"
 """The property that holds an answer which is not an object: strict mode wants an object at the root."""
-ANSWER = "answer"
-"""The column of an answer that has no fields."""
 TOOL_PURPOSE = "Give the answer"
 """What the one function is for, in words that are part of recorded requests."""
 _MODES_IN_WORDS = frozenset({"json_object", "text"})
@@ -40,7 +38,7 @@ class Shape(Generic[T]):
     """What an answer must look like.
 
     `fields` are the columns it gives, in order. `wrapped` says that the value travels as `{"value": ...}`;
-    `plain` that it is the text itself, without a schema.
+    `plain` that it is the text itself, without a schema; `is_one_column` that it has no fields as a row sees it.
     """
 
     name: str
@@ -49,6 +47,7 @@ class Shape(Generic[T]):
     instruction: str
     plain: bool
     wrapped: bool
+    is_one_column: bool
     adapter: TypeAdapter[T]
     validate_json: Callable[[str], T]
     """Validates the whole answer and unwraps it. Raises ValidationError, or what the author's code raises."""
@@ -103,26 +102,28 @@ def shape_of(tp: TypeForm[T]) -> Shape[T]:
 
 def _plain() -> Shape[str]:
     adapter = TypeAdapter(str)
-    return Shape("text", (ANSWER,), {}, "", True, False, adapter, adapter.validator.validate_json, {}, False, {})
+    return Shape("text", (ANSWER,), {}, "", True, False, True, adapter, adapter.validator.validate_json, {}, False, {})
 
 
 def _build(tp: Any) -> Shape[Any]:
-    name = _name(tp)
+    name = name_of(tp)
     adapter, schema = _adapter(tp, name)
     try:
         strict, reading = strict_schema(schema, name), strict_schema(schema, name, RULES)
         check_rules(reading, name)
+        wrapped = strict.get("type") != "object"
+        if wrapped:
+            strict, reading = _wrapped_schema(strict), _wrapped_schema(reading)
+        check_limits(strict, name)
     except NotStrictError as error:
         raise TaskError(
             f"{error.path} cannot be asked for: {error.reason}",
-            place=_place(tp),
-            shape=_described(tp),
+            place=place_of_type(tp),
+            shape=described(tp),
             fix=error.fix,
         ) from None
-    wrapped = strict.get("type") != "object"
-    if wrapped:
-        strict, reading = _wrapped_schema(strict), _wrapped_schema(reading)
-    columns, keys = _columns(adapter, strict, wrapped)
+    of_fields = None if wrapped else _columns(tp, adapter, strict)
+    columns, keys = of_fields or ((ANSWER,), {ANSWER: VALUE} if wrapped else {})
     return Shape(
         name=name,
         fields=columns,
@@ -130,6 +131,7 @@ def _build(tp: Any) -> Shape[Any]:
         instruction=_instruction(strict),
         plain=False,
         wrapped=wrapped,
+        is_one_column=of_fields is None,
         adapter=adapter,
         validate_json=_unwrapping(tp) if wrapped else adapter.validator.validate_json,
         reading_schema=reading,
@@ -166,12 +168,12 @@ def _request_members(name: str, schema: JsonSchema) -> Mapping[str, Mapping[str,
 def _adapter(tp: Any, name: str) -> tuple[TypeAdapter[Any], JsonSchema]:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(tp)
-        return adapter, adapter.json_schema(mode="validation")
+        return adapter, json_schema_of(adapter, "validation")
     except (PydanticUserError, PydanticSchemaGenerationError, NameError) as error:
         raise TaskError(
             f"{name} cannot be the shape of an answer",
-            place=_place(tp),
-            shape=_described(tp),
+            place=place_of_type(tp),
+            shape=described(tp),
             reason=str(error).split("\n\nFor further information", maxsplit=1)[0],
             fix="use a pydantic model, a TypedDict (of typing_extensions), a dataclass, Literal[...], "
             "an Enum, int, float, bool, str, or a list of these",
@@ -199,37 +201,28 @@ def _unwrapping(tp: Any) -> Callable[[str], Any]:
     return validate_and_unwrap
 
 
-def _columns(adapter: TypeAdapter[Any], strict: JsonSchema, wrapped: bool) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the columns (computed fields included) and the JSON key of each that is asked for."""
-    if wrapped:
-        return (ANSWER,), {ANSWER: VALUE}
-    given = adapter.json_schema(mode="serialization", by_alias=False)
-    columns = tuple(resolve(given, given).get("properties", ()))
-    asked = adapter.json_schema(mode="validation", by_alias=False)
-    names = resolve(asked, asked).get("properties", ())
-    return columns, dict(zip(names, strict["properties"], strict=True))
+def _columns(tp: Any, adapter: TypeAdapter[Any], strict: JsonSchema) -> tuple[tuple[str, ...], dict[str, str]] | None:
+    """Return the columns (computed fields included) and the JSON key of each that is asked for.
+
+    None for a class that the author's serializer turns into something without fields: it is one column.
+    """
+    given = json_schema_of(adapter, "serialization", by_alias=False)
+    columns = resolve(given, given).get("properties")
+    if columns is None:
+        return None
+    asked = json_schema_of(adapter, "validation", by_alias=False)
+    names, keys = list(resolve(asked, asked)["properties"]), list(strict["properties"])
+    if len(names) > len(keys):
+        raise TaskError(
+            f"{name_of(tp)} asks for {len(names)} fields under {len(keys)} names",
+            place=place_of_type(tp),
+            fields=", ".join(names),
+            names=", ".join(keys),
+            fix="give each field an alias of its own",
+        )
+    return tuple(columns), dict(zip(names, keys, strict=True))
 
 
 def _instruction(schema: JsonSchema) -> str:
     compact = orjson.dumps(schema).decode()
     return f"Answer with one JSON object that fits this JSON schema, and with nothing else:\n{compact}"
-
-
-def _name(tp: Any) -> str:
-    """Return a name that services accept: letters, digits, `_` and `-`, at most 64 of them."""
-    name = tp.__name__ if isinstance(tp, type) else ANSWER
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
-
-
-def _described(tp: Any) -> str:
-    return tp.__qualname__ if isinstance(tp, type) else str(tp).replace("typing.", "")
-
-
-def _place(tp: Any) -> str | None:
-    """Return `file:line` of a class, relative to the working directory where it lies below it."""
-    try:
-        file, line = Path(inspect.getsourcefile(tp) or ""), inspect.getsourcelines(tp)[1]
-    except (TypeError, OSError):
-        return None
-    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-    return f"{shown.as_posix()}:{line}"

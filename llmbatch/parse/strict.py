@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from llmbatch.parse.json_schema import REFUSED
+
 JsonSchema = dict[str, Any]
 
 _SCALARS = ("string", "integer", "number", "boolean", "null")
@@ -52,6 +54,28 @@ def resolve(node: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, An
     return definition
 
 
+def nodes_of(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each node that is written inside a node of a strict schema, itself included, with its path."""
+    yield path, node
+    for key, inner in node.get("properties", {}).items():
+        yield from nodes_of(inner, f"{path}.{key}")
+    for name, inner in node.get("$defs", {}).items():
+        yield from nodes_of(inner, name)
+    for inner in node.get("anyOf", ()):
+        yield from nodes_of(inner, path)
+    if "items" in node:
+        yield from nodes_of(node["items"], f"{path}[]")
+
+
+def _open(schema: Mapping[str, Any], path: str) -> NotStrictError:
+    combined = next((key for key in ("allOf", "not", "if") if key in schema), None)
+    if combined is not None:
+        return NotStrictError(
+            path, f"its schema says `{combined}`, which strict schemas do not", "write the type plainly"
+        )
+    return NotStrictError(path, "its type is open (Any)", "name the type, for example str or list[str]")
+
+
 class _Builder:
     def __init__(self, definitions: Mapping[str, Any], kept: Sequence[str]) -> None:
         self.definitions = definitions
@@ -61,6 +85,8 @@ class _Builder:
     def node(self, schema: Mapping[str, Any], path: str) -> JsonSchema:
         if "$ref" in schema:
             return self._reference(schema, path)
+        if REFUSED in schema:
+            raise NotStrictError(path, *schema[REFUSED])
         made: JsonSchema = {}
         if "const" in schema:
             schema = {**schema, "enum": [schema["const"]]}
@@ -76,7 +102,7 @@ class _Builder:
         elif schema.get("type") in _SCALARS:
             made["type"] = schema["type"]
         else:
-            raise NotStrictError(path, "its type is open (Any)", "name the type, for example str or list[str]")
+            raise _open(schema, path)
         if isinstance(schema.get("description"), str):
             made = {**made, "description": schema["description"]}
         return made | self._kept_of(schema)
@@ -95,6 +121,8 @@ class _Builder:
 
     def _object(self, schema: Mapping[str, Any], path: str) -> JsonSchema:
         properties = schema.get("properties")
+        if properties == {}:
+            raise NotStrictError(path, "it has no fields", "give it one, or take it away")
         if not properties:
             raise NotStrictError(
                 path,

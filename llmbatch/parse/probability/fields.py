@@ -15,9 +15,10 @@ from typing import Any, Literal, NamedTuple
 from llmbatch.errors import TaskError
 from llmbatch.parse.label_rules import DECLARED_NOWHERE, Rules
 from llmbatch.parse.labels import spelled
+from llmbatch.parse.naming import ANSWER
 from llmbatch.parse.probability.locating import Path
 from llmbatch.parse.probability.spelling import Form, JsonSpelling, Spelling, WordSpelling, told_apart
-from llmbatch.parse.shape import ANSWER, VALUE, Shape
+from llmbatch.parse.shape import VALUE, Shape
 from llmbatch.parse.strict import resolve
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
