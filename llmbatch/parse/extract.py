@@ -22,13 +22,22 @@ MAX_DEPTH = 100
 _TRIED_SPANS = 32  # how many balanced spans are tried, from the last one back
 _MAX_SPANS = 1_000  # a text with more of them is no answer, and scanning it would take its time
 
-_THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
-_THOUGHT_START = re.compile(r"\s*<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+# as DeepSeek and Qwen, Magistral, Kimi, Seed, Command and gpt-oss mark what they think, where a server leaves it in
+_THOUGHT = "(?:seed:)?(?:think|thinking|thought|reasoning)"
+_THOUGHT_END = re.compile(
+    rf"</{_THOUGHT}>|\[/{_THOUGHT}\]|\u25c1/{_THOUGHT}\u25b7|<\|END_THINKING\|>|<\|channel\|>final<\|message\|>",
+    re.IGNORECASE,
+)
+_THOUGHT_START = re.compile(
+    rf"^[ \t]*+(?:<{_THOUGHT}>|\[{_THOUGHT}\]|\u25c1{_THOUGHT}\u25b7"
+    r"|<\|START_THINKING\|>|<\|channel\|>analysis<\|message\|>)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*([A-Za-z0-9_+-]*)[ \t]*$")
 _JSON_TAGS = frozenset({"", "json", "jsonc", "json5", "javascript", "js"})
 # a brace or bracket that starts JSON, or what was meant to be JSON: prose has others
-_OBJECT_START = r"""\{\s*+(?:["'}]|[A-Za-z_]\w*+\s*+:)"""
-_ARRAY_START = r"""\[\s*+(?:["'{\[\]]|-?\d|true|false|null)"""
+_OBJECT_START = r"""\{\s*+(?:["'}\u201c]|[A-Za-z_]\w*+\s*+:)"""
+_ARRAY_START = r"""\[\s*+(?:["'{\[\]\u201c]|-?\d|true|false|null)"""
 _STARTS = {
     "object": re.compile(_OBJECT_START),
     "any": re.compile(f"{_OBJECT_START}|{_ARRAY_START}"),
@@ -42,11 +51,8 @@ class Extracted:
     value: Any
     how: How
     source: str
-
-    @property
-    def repaired(self) -> bool:
-        """Whether the text was not JSON until it was repaired."""
-        return self.how == "repaired"
+    is_closed: bool = False
+    """Whether the last braces were missing: if the text was cut, so may be members before them."""
 
 
 def extract_json(text: str, wanted: Literal["object", "any"] = "any") -> Extracted | Failure:
@@ -56,18 +62,27 @@ def extract_json(text: str, wanted: Literal["object", "any"] = "any") -> Extract
     """
     for candidate in (text.strip(), said := without_thoughts(text).strip()):
         if (exact := _parse(candidate)) is not None:
-            return Extracted(exact[0], "exact", candidate)
+            return _once_more(exact[0], wanted) or Extracted(exact[0], "exact", candidate)
     if not said:
         return Failure(FailureKind.PARSE_ERROR, "the model thought, and gave no answer after it")
     return _last_fenced(said) or _from_prose(said, _STARTS[wanted])
 
 
+def _once_more(value: Any, wanted: str) -> Extracted | None:
+    """Take the object out of a string that is nothing else: models encode their JSON twice."""
+    if wanted != "object" or not isinstance(value, str) or (inner := _parse(value.strip())) is None:
+        return None
+    return Extracted(inner[0], "embedded", value.strip()) if isinstance(inner[0], dict) else None
+
+
 def without_thoughts(text: str) -> str:
-    """Return what follows the model's `<think>…</think>`, also where the opening tag was in the prompt."""
-    end = max((tag.end() for tag in _THOUGHT_END.finditer(text)), default=None)
-    if end is not None:
-        return text[end:]
-    return "" if _THOUGHT_START.match(text) else text
+    """Return what follows the model's `<think>…</think>`, also where the opening tag was in the prompt.
+
+    A thought that begins on a line of its own and never ends is left out as well.
+    """
+    end = max((tag.end() for tag in _THOUGHT_END.finditer(text)), default=0)
+    unended = _THOUGHT_START.search(text, end)
+    return text[end:] if unended is None else text[end : unended.start()]
 
 
 def shown(text: str, limit: int = 80) -> str:
@@ -137,7 +152,7 @@ def _from_prose(said: str, start: re.Pattern[str]) -> Extracted | Failure:
             return Extracted(parsed[0], "embedded", span)
     if cut is not None:
         if (closed := close_json(cut)) is not None:
-            return Extracted(closed[0], "repaired", closed[1])
+            return Extracted(closed[0], "repaired", closed[1], is_closed=True)
         return Failure(FailureKind.PARSE_ERROR, f"the answer holds JSON that is cut: {shown(cut)}")
     if not spans:
         return Failure(FailureKind.PARSE_ERROR, f"the answer holds no JSON: {shown(said)}")

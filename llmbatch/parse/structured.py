@@ -6,7 +6,7 @@ re-ask is part of a recorded request: a library's upgrade must not change it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -17,10 +17,12 @@ from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.config.values import StructuredMode
 from llmbatch.errors import AnswerError
 from llmbatch.parse.completion import Completion
-from llmbatch.parse.extract import Extracted, How, extract_json, without_thoughts
+from llmbatch.parse.extract import Extracted, How, extract_json, shown, without_thoughts
+from llmbatch.parse.naming import ANSWER
 from llmbatch.parse.normalise import Change, label_of_word, with_exact_labels
 from llmbatch.parse.reasons import refusal_of, show_changes, word_refused
-from llmbatch.parse.shape import ANSWER, VALUE, Shape
+from llmbatch.parse.shape import VALUE, Shape
+from llmbatch.parse.strict import resolve
 
 T = TypeVar("T")
 
@@ -97,7 +99,7 @@ def columns_of(value: T, shape: Shape[T]) -> dict[str, Any]:
             kind=FailureKind.TASK_ERROR,
             fix="correct the serializer or computed field of the class; nothing is paid again",
         ) from error
-    if shape.wrapped or not isinstance(dumped, dict):
+    if shape.is_one_column or not isinstance(dumped, dict):
         return {ANSWER: dumped}
     return dumped if tuple(dumped) == shape.fields else {name: dumped.get(name) for name in shape.fields}
 
@@ -164,6 +166,8 @@ def _is_one_word(word: str, text: str, labels: list[str]) -> bool:
 def _validated(shape: Shape[Any], extracted: Extracted) -> Parsed[Any] | Failure:
     """Validate the text's own JSON; if it is refused, once more with near spellings of labels put right."""
     value, source = extracted.value, extracted.source
+    if extracted.is_closed and not _has_last_members(value, shape.json_schema, shape.json_schema):
+        return Failure(FailureKind.PARSE_ERROR, f"the answer holds JSON that is cut: {shown(source)}")
     if shape.wrapped and not (isinstance(value, dict) and VALUE in value):
         value, source = {VALUE: value}, f'{{"{VALUE}":{source}}}'
     exact, changes = with_exact_labels(value, shape.reading_schema)
@@ -178,6 +182,21 @@ def _validated(shape: Shape[Any], extracted: Extracted) -> Parsed[Any] | Failure
             failure = Failure(FailureKind.INVALID_ANSWER, f"a validator of {shape.name} raised {name}: {error}", name)
     assert failure is not None
     return failure
+
+
+def _has_last_members(value: Any, node: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+    """Whether each object at the end of a value has all its members, so that none can be in a part that was cut off."""
+    node = resolve(node, root)
+    if not isinstance(value, dict | list) or not value:
+        return not isinstance(value, dict)
+    if "anyOf" in node:
+        kind = "object" if isinstance(value, dict) else "array"
+        options = [option for option in node["anyOf"] if resolve(option, root).get("type") in (kind, None)]
+        return bool(options) and all(_has_last_members(value, option, root) for option in options)
+    if isinstance(value, list):
+        return _has_last_members(value[-1], node.get("items", {}), root)
+    properties, last = node.get("properties", {}), list(value)[-1]
+    return set(properties) <= set(value) and _has_last_members(value[last], properties.get(last, {}), root)
 
 
 def _is_whole(parsed: Parsed[Any] | Failure, shape: Shape[Any], text: str) -> bool:

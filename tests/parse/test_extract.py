@@ -43,6 +43,12 @@ def found(text: str, wanted: Literal["object", "any"] = "any") -> tuple[Any, str
         ("So: {a: 1, 'b': [{'c': 2.5}]} is it", {"a": 1, "b": [{"c": 2.5}]}, "repaired"),
         ('{"a": "he said "hi" to me"}', {"a": 'he said "hi" to me'}, "repaired"),
         ('{"a": ["x", "y"]', {"a": ["x", "y"]}, "repaired"),
+        ('{"a": 1, // a note\n "b": 2}', {"a": 1, "b": 2}, "repaired"),
+        ("{\u201ca\u201d: \u201cx\u201d}", {"a": "x"}, "repaired"),
+        ('[THINK]{"a": 2}[/THINK]{"a": 1}', {"a": 1}, "exact"),
+        ('\u25c1think\u25b7{"a": 2}\u25c1/think\u25b7{"a": 1}', {"a": 1}, "exact"),
+        ('<|channel|>analysis<|message|>{"a": 2}<|end|><|channel|>final<|message|>{"a": 1}', {"a": 1}, "exact"),
+        ('{"a": 1}\n<think>or {"a": 2}', {"a": 1}, "exact"),
         ('```json\n{"a": "x"\n```', {"a": "x"}, "repaired"),
     ],
 )
@@ -67,6 +73,12 @@ def test_json_is_found_however_a_model_wraps_it(text: str, value: object, how: s
         '{"a": }',
         '{"a": ...}',
         '{"a": NaN}',
+        '{"a": ["x", "y"',
+        '{"a": "x", ...}',
+        '{"a": ["x", \u2026]}',
+        '{"a": "first" + "second"}',
+        '{"a": """x"""}',
+        'Let me see.\n<think>\nmaybe {"a": 1}',
         '{"a": undefined}',
         '{"a": \\ud800',
     ],
@@ -85,6 +97,14 @@ def test_a_citation_is_no_candidate_where_an_object_is_wanted() -> None:
 
     assert found(text, "object") == ({"a": 1}, "embedded")
     assert found(text, "any") == ([1], "embedded")
+
+
+def test_json_that_is_encoded_twice_is_read_where_an_object_is_wanted() -> None:
+    """A string is no object, and one that holds an object and nothing else is that object."""
+    text = orjson.dumps('{"a": 1}').decode()
+
+    assert found(text, "object") == ({"a": 1}, "embedded")
+    assert found(text, "any") == ('{"a": 1}', "exact")
 
 
 def test_what_a_failure_shows_of_the_text_is_short() -> None:

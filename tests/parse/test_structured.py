@@ -135,6 +135,16 @@ def test_an_answer_that_is_whole_is_good_although_the_text_was_cut() -> None:
     assert parsed(Literal["yes", "no"], "Yes", "length") == ("yes", "word")
 
 
+def test_braces_are_closed_only_behind_the_last_member() -> None:
+    """A member with a default would be filled in, although it may stand in the part that was cut off."""
+    assert parsed(Item, '{"colour": "blue", "count": 2}') == (Item(colour=Colour.BLUE, count=2), "exact")
+    assert parsed(Item, '{"colour": "blue"}') == (Item(colour=Colour.BLUE), "exact")
+    assert parsed(Movie, '{"title": "Alien"') == ({"title": "Alien"}, "repaired")
+    for cut in ('{"colour": "blue"', '{"best": {"colour": "blue"', '{"items": [], "best": {"colour": "blue"}'):
+        shape = Item if cut.startswith('{"colour') else Basket
+        assert failed(shape, said(cut)).kind is FailureKind.PARSE_ERROR
+
+
 @pytest.mark.parametrize(
     ("tp", "text"), [(str, "some tex"), (int, "12"), (Literal["correct", "corrective"], "correct"), (bool, "true")]
 )
