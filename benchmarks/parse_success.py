@@ -34,8 +34,6 @@ MODES: tuple[StructuredMode, ...] = get_args(StructuredMode)
 COMMITS = Path(__file__).parents[1] / "experiments" / "data" / "commits.jsonl"
 OUTCOMES = ("ok", "parse_error", "invalid_answer", "out_of_label", "truncated", "other")
 FOUND = ("exact", "fenced", "embedded", "repaired", "word")
-WRONG_LABEL = frozenset({"literal_error", "enum"})
-"""pydantic's names for a value that is none of the labels."""
 
 EXPERIMENT = '''
 from typing import Any, Literal
@@ -157,8 +155,7 @@ def _counted(cassette: Path, shapes: dict[str, Any]) -> Counter[tuple[str, str, 
 
 
 def _outcome(failure: Failure) -> str:
-    kind = "out_of_label" if failure.detail in WRONG_LABEL else str(failure.kind)
-    return kind if kind in OUTCOMES else "other"
+    return str(failure.kind) if failure.kind in OUTCOMES else "other"
 
 
 def _print(counts: Counter[tuple[str, str, str]], unanswered: Counter[str]) -> None:
