@@ -13,22 +13,16 @@ prose, or repaired; `word` is a label without JSON.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import llmbatch
-from llmbatch.call.failure import Failure
 from llmbatch.config import StructuredMode
-from llmbatch.parse.completion import read_completion
-from llmbatch.parse.shape import shape_of
-from llmbatch.parse.structured import parse_answer
-from llmbatch.parse.tool_answer import answered_by_tool
 
 MODES: tuple[StructuredMode, ...] = get_args(StructuredMode)
 COMMITS = Path(__file__).parents[1] / "experiments" / "data" / "commits.jsonl"
@@ -58,8 +52,6 @@ class Report(BaseModel):
     ticket: str | None
     tags: list[str]
     scope: Scope
-
-SHAPES = {"bare": Category, "reasoned": Reasoned, "report": Report}
 
 CATEGORIES = """
 - corrective: repairs a fault.
@@ -100,8 +92,12 @@ def main() -> None:
         run = llmbatch.run(
             experiment, limit=options.commits, concurrency=options.concurrency, record_mode="new_episodes"
         )
-        unanswered = run.rows.filter(run.rows["llmbatch_finish_reason"].is_null())["llmbatch_status"].to_list()
-        _print(_counted(folder / "cassettes" / "study", _shapes(experiment)), Counter(unanswered))
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for row in run.iter_rows():
+            status = row["llmbatch_status"] if row["llmbatch_status"] in OUTCOMES else "other"
+            for what in filter(None, (status, row["llmbatch_reading"])):
+                counts[row["llmbatch_mode"], row["llmbatch_task"], what] += 1
+        _print(counts)
 
 
 def _options() -> argparse.Namespace:
@@ -127,38 +123,7 @@ def _write_project(folder: Path, base_url: str, model: str, modes: list[Structur
     return experiment
 
 
-def _shapes(experiment: Path) -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location("study", experiment)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {name: shape_of(shape) for name, shape in module.SHAPES.items()}
-
-
-def _counted(cassette: Path, shapes: dict[str, Any]) -> Counter[tuple[str, str, str]]:
-    """Read every recorded answer again and count by (mode, shape, what came of it or how it was found)."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for interaction in llmbatch.Cassette(cassette):
-        name, _, rest = (interaction.case or "").partition("[")
-        mode, shape = rest.partition("]")[0], shapes[name]
-        completion = read_completion(interaction.reply.body)
-        assert not isinstance(completion, Failure), completion
-        if mode == "tool":
-            completion = answered_by_tool(completion, shape.name)
-        parsed = parse_answer(shape, completion, mode)  # type: ignore[arg-type]  # it is one of MODES
-        outcome = _outcome(parsed) if isinstance(parsed, Failure) else "ok"
-        counts[mode, name, outcome] += 1
-        if not isinstance(parsed, Failure):
-            counts[mode, name, parsed.how] += 1
-    return counts
-
-
-def _outcome(failure: Failure) -> str:
-    return str(failure.kind) if failure.kind in OUTCOMES else "other"
-
-
-def _print(counts: Counter[tuple[str, str, str]], unanswered: Counter[str]) -> None:
+def _print(counts: Counter[tuple[str, str, str]]) -> None:
     print(f"| mode | shape | answers | {' | '.join(OUTCOMES)} | {' | '.join(FOUND)} |")
     print("|---|---|" + "---|" * (1 + len(OUTCOMES) + len(FOUND)))
     for mode in (mode for mode in MODES if any(key[0] == mode for key in counts)):
@@ -166,8 +131,6 @@ def _print(counts: Counter[tuple[str, str, str]], unanswered: Counter[str]) -> N
         for shape, chosen in [*((name, [name]) for name in names), ("all", names)]:
             cells = [sum(counts[mode, name, what] for name in chosen) for what in (*OUTCOMES, *FOUND)]
             print(f"| {mode} | {shape} | {sum(cells[: len(OUTCOMES)])} | {' | '.join(map(str, cells))} |")
-    if unanswered:
-        print(f"\nwithout an answer: {dict(unanswered)}")
 
 
 if __name__ == "__main__":
