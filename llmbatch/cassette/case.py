@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -54,12 +55,15 @@ class RunAgain(BaseException):
     """Ends one run of a case from within, which is then run again from its start. As hard to catch as the other."""
 
 
+_NONE: tuple[()] = ()
+
+
 class CaseContext:
     """The draw counters of one case, and everything it was answered.
 
-    `replies` are in the order noted, hits and paid ones alike; `failures` are the calls that no reply
-    answered, and `pending` the asks that are on their way; `abandoned` says that the task did not wait for one. A
-    `rehearsal` may look up but not send.
+    `replies` are in the order noted, hits and paid ones alike, and `foreign` those of them that answer calls outside
+    `ask`; `failures` are the calls that no reply answered, and `pending` the asks that are on their way; `abandoned`
+    says that the task did not wait for one. A `rehearsal` may look up but not send.
     Safe to use from several threads.
     """
 
@@ -73,6 +77,7 @@ class CaseContext:
         "case_id",
         "costs_usd",
         "failures",
+        "foreign",
         "paid",
         "pending",
         "rehearsal",
@@ -91,6 +96,7 @@ class CaseContext:
         self.replies: list[Reply] = []
         self.failures: list[Failure] = []
         self.costs_usd: list[float | None] = []
+        self.foreign: Sequence[tuple[Call, Reply]] = _NONE
         self._misses = 0
         self.paid = 0
         self._counts: dict[bytes, int] = {}
@@ -159,6 +165,12 @@ class CaseContext:
         if paid:
             with self._lock:
                 self.paid += 1
+
+    def note_foreign(self, call: Call, reply: Reply, paid: bool) -> None:
+        """Add a reply to a call outside `ask`, as `note` does."""
+        self.note(reply, paid)
+        with self._lock:
+            self.foreign = [*self.foreign, (call, reply)]
 
     def note_failure(self, failure: Failure, digest: bytes | None = None) -> None:
         """Add a call that got no answer. With its `digest`, a later answer to the same takes it back."""

@@ -23,6 +23,7 @@ from llmbatch.plan import Case
 from llmbatch.plan.variant import Variant
 from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.counters import Counters
+from llmbatch.runner.foreign import ForeignCosts
 from llmbatch.runner.linked import SourceRows, given_row
 from llmbatch.runner.outcome import FATAL, answer_spoken_of, cost_of, failure_of_exception, failure_of_return, first_of
 from llmbatch.runner.row import NOT_RUN, Row, RowBuilder, columns_of_return
@@ -85,6 +86,10 @@ class CaseRunner:
     _rows: RowBuilder = field(default_factory=RowBuilder)
     _bound: dict[str, _Bound] = field(default_factory=dict)
     _sources: SourceRows = field(default_factory=SourceRows)
+    _foreign_costs: ForeignCosts = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_foreign_costs", ForeignCosts(self.asker.store))
 
     def run(self, case: Case) -> Coroutine[Any, Any, Done]:
         """Return the case's row; raises only what must end the run."""
@@ -220,6 +225,8 @@ class CaseRunner:
             else:
                 returned = await self._in_thread(case, arguments)
             answers, cost_usd = ask.answers, cost_of(context)
+            if cost_usd is None and context.foreign:
+                cost_usd = self._foreign_costs.of(context, bound.model)
             answer: Answer[Any] | None
             if type(returned) is Answer and returned.failure is None and answers == [returned]:
                 # a good answer that is the only one, as most are, needs no judging
@@ -244,6 +251,8 @@ class CaseRunner:
             failure = failure_of_exception(error, ask.answers, context)
             answer = answer_spoken_of(None, ask.answers)
             cost_usd = cost_of(context)
+            if cost_usd is None and context.foreign:
+                cost_usd = self._foreign_costs.of(context, bound.model)
             row = self._rows.build(
                 case, failure=failure, context=context, answers=ask.answers, answer=answer, cost_usd=cost_usd
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ def _shape(body: dict[str, Any]) -> str:
 def script(path: str, body: dict[str, Any]) -> Any:
     if path == "/v1/embeddings":
         return {"data": [{"embedding": [float(len(body["input"])), 1.0]}], "usage": {"prompt_tokens": 1}}
+    if path == "/v1/responses":
+        whole = {"id": "r", "object": "response", "status": "completed", "output": []}
+        delta, done = {"type": "response.output_text.delta", "delta": "4"}, {"type": "response.completed"}
+        events: list[dict[str, Any]] = [delta, {**done, "response": whole}]
+        return "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events).encode()
     return chat(body)
 
 

@@ -60,7 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)))
+        sent = self.rfile.read(int(self.headers.get("content-length") or 0))
+        body = json.loads(sent) if sent.startswith(b"{") else {"bytes": len(sent)}
         self.server.asked.append((self.path, body))
         reply = self.server.script(self.path, body)
         status = reply if isinstance(reply, int) else 200

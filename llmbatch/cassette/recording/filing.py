@@ -108,7 +108,7 @@ class Filing:
             sent.exchange.failure = None
             sent.exchange.replayed = not paid
         if sent.case is not None and sent.is_foreign:  # `ask` notes its own: of two equal calls only one counts
-            sent.case.note(reply, paid=paid)
+            sent.case.note_foreign(sent.call, reply, paid=paid)
             sent.case.end_foreign(sent.call.request.digest, answered=True)
         if not paid:
             self._close(sent)
