@@ -19,6 +19,7 @@ from llmbatch.errors import DiskError, ExitCode
 from llmbatch.experiment.columns import declared_kinds
 from llmbatch.invocation.collector import collecting_seldom
 from llmbatch.invocation.intercepting import intercepted
+from llmbatch.invocation.known_models import KnownModels
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.logged import Ending, logged
 from llmbatch.invocation.missing import missing_answers
@@ -26,7 +27,7 @@ from llmbatch.invocation.models import Models
 from llmbatch.invocation.opening import check_digest, make_results_folder, make_store
 from llmbatch.invocation.paying import make_spending, open_book, tell_counters
 from llmbatch.invocation.prepared import Prepared
-from llmbatch.invocation.probing import Probes
+from llmbatch.invocation.probing import tell_of
 from llmbatch.invocation.result import Run
 from llmbatch.invocation.second_look import SecondLook
 from llmbatch.invocation.tables import Tables, write_tables
@@ -116,13 +117,13 @@ def _open(stack: ExitStack, prepared: Prepared, counters: Counters, display: Dis
     if settings.expect_digest is not None:
         check_digest(prepared.cassette, settings.expect_digest)
     offline = prepared.mode.mode == "none"
-    probes = Probes(store, partial(Store.find, store), may_probe=store.can_record)
+    known = KnownModels(store, partial(Store.find, store), may_probe=store.can_record)
     models = Models(
         prepared.config,
         store.recorded_base_url,
         store.recorded_model_name,
         offline=offline,
-        informed=probes.informed,
+        informed=known.informed,
     )
     asked = models.of_plan(plan)
     book = open_book(purse, store, asked.values())
@@ -139,8 +140,8 @@ def _open(stack: ExitStack, prepared: Prepared, counters: Counters, display: Dis
     )
     spending = make_spending(book, purse, store, models=asked.values(), stop=stop, log=run_log, note=note)
     live = LiveSide(prepared, store, stop, counters=counters, spending=spending, note=note, log=run_log)
-    probes.begin_to_tell(run_log, note)
-    work = Work(plan, prepared.window, store, models, probes, live, spool, run_log, counters, stop, note)
+    known.begin_to_tell(partial(tell_of, run_log, note, origin="recorded"))
+    work = Work(plan, prepared.window, store, models, known, live, spool, run_log, counters, stop, note)
     if store.can_record and not settings.allow_unstable:
         work.second_look = SecondLook(prepared, total, stop, run_log, note)
     return _Opened(path, run_log, ending, asked, spending, work)

@@ -24,12 +24,12 @@ from llmbatch.cassette.store import Store
 from llmbatch.config import ResolvedModel
 from llmbatch.errors import InternalError
 from llmbatch.invocation.intercepting import intercepted
+from llmbatch.invocation.known_models import KnownModels
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
 from llmbatch.invocation.opening import make_store
 from llmbatch.invocation.paying import make_spending
 from llmbatch.invocation.prepared import Prepared
-from llmbatch.invocation.probing import Probes
 from llmbatch.invocation.steps import Display
 from llmbatch.invocation.work import TASK_THREADS
 from llmbatch.money.book import PriceBook
@@ -105,9 +105,9 @@ async def watched_replay(
         stack.enter_context(store)
         store.listener = listener
         store.asks_again = prepared.settings.retry_errors
-        probes = Probes(store, partial(_find_probe, store), may_probe=not offline)
+        known = KnownModels(store, partial(_find_probe, store), may_probe=not offline)
         models = Models(
-            config, store.recorded_base_url, store.recorded_model_name, offline=offline, informed=probes.informed
+            config, store.recorded_base_url, store.recorded_model_name, offline=offline, informed=known.informed
         )
         asked = models.of_plan(plan)
         stop = Stop()
@@ -116,7 +116,7 @@ async def watched_replay(
         )
         live = LiveSide(prepared, store, stop, counters=counters, spending=spending, note=display.note, log=NoLog())
         asker = Asker(store, Prompts(plan.experiment.base_folders), models.resolve)
-        asker.on_unprobed = partial(_tell_of_probe, probes, listener, set())
+        asker.on_unprobed = partial(_tell_of_probe, known, listener, set())
         clients = Clients(live.build_client)
         executor = ThreadPoolExecutor(prepared.window, thread_name_prefix=TASK_THREADS)
         runner = CaseRunner(asker, models.of_case, clients.of, executor, NoLog(), counters)
@@ -152,13 +152,14 @@ def _find_probe(store: _WatchedStore, key: bytes) -> Reply | None:
     return reply
 
 
-def _tell_of_probe(probes: Probes, listener: Listener, told: set[int], model: ResolvedModel, case: CaseContext) -> None:
+def _tell_of_probe(
+    known: KnownModels, listener: Listener, told: set[int], model: ResolvedModel, case: CaseContext
+) -> None:
     """Tell, once for each model, of the probe that a run would make before a question of a case."""
-    if id(model) not in told and probes.is_to_be_probed(model):
+    if id(model) not in told and known.is_to_be_probed(model):
         told.add(id(model))
-        for call, wire in probes.questions_of(model):
-            if probes.find(call.key) is None:
-                listener.probe_missed(call, wire)
+        for call, wire in known.missing_questions(model):
+            listener.probe_missed(call, wire)
 
 
 class _WatchedStore(Store):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from llmbatch.asking.asker import Asker
 from llmbatch.asking.tool_turns import ToolTurns
@@ -16,9 +17,10 @@ from llmbatch.engine.protocol import Engine
 from llmbatch.errors import AuthorError, ExitCode, LlmbatchError
 from llmbatch.invocation.asking_again import AskingAgain
 from llmbatch.invocation.interrupt import DRAIN_SECONDS, interruptible
+from llmbatch.invocation.known_models import KnownModels
 from llmbatch.invocation.live_side import LiveSide
 from llmbatch.invocation.models import Clients, Models
-from llmbatch.invocation.probing import Probes
+from llmbatch.invocation.probing import Prober, tell_of
 from llmbatch.invocation.second_look import SecondLook
 from llmbatch.invocation.stalling import StallWatch
 from llmbatch.plan import Case, Plan, PlannedTask
@@ -57,7 +59,7 @@ class Work:
     window: int
     store: Store
     models: Models
-    probes: Probes
+    known: KnownModels
     live: LiveSide
     spool: Spool
     run_log: Log
@@ -83,12 +85,11 @@ class Work:
         clients = Clients(self.live.build_client)
         executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)
         asker.tool_turns = ToolTurns(self.run_log, executor)
-        runner = CaseRunner(
-            asker, self.models.of_case, clients.of, executor, self.run_log, self.counters, self.probes.made
-        )
+        prober = self._prober()
+        runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log, self.counters, prober.made)
         asker.engine = self._engine(runner) if self.store.can_record else None
-        asker.on_unprobed = self.probes.before_question
-        self._let_probe(asker.engine, runner)
+        asker.on_unprobed = prober.before_question
+        prober.engine, prober.on_known = asker.engine, partial(self._look_up_models_anew, runner)
         try:
             for case in self.plan.first_cases():
                 if "ask" in case.task.arguments:  # the others render no prompt, and may do things twice
@@ -96,29 +97,30 @@ class Work:
             if self.first_error is not None:
                 raise _with_no_call_made(self.first_error)
             on_start()
-            await self._run_cases(runner)
+            await self._run_cases(runner, prober)
         finally:
             await clients.close()
             await self.live.close()
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _let_probe(self, engine: Engine | None, runner: CaseRunner) -> None:
-        """Say by what probes are made, and who is to look up models anew after one."""
-
-        def on_known() -> None:
-            self.models.forget_unprobed()
-            runner.forget_models()
+    def _prober(self) -> Prober:
+        """Return what probes models, as yet without an engine."""
 
         def paid(answers: int) -> None:
             self.counters.paid += answers
 
-        self.probes.engine, self.probes.on_known, self.probes.paid = engine, on_known, paid
+        return Prober(self.known, paid, partial(tell_of, self.run_log, self.note))
+
+    def _look_up_models_anew(self, runner: CaseRunner) -> None:
+        """Hear that more is known of a model than before."""
+        self.models.forget_unprobed()
+        runner.forget_models()
 
     def _engine(self, runner: CaseRunner) -> Engine:
         engine = AskingAgain(self.live, self.store) if isinstance(self.store, RetryingStore) else self.live
         return engine if self.consent is None else self.consent(engine, runner)
 
-    async def _run_cases(self, runner: CaseRunner) -> None:
+    async def _run_cases(self, runner: CaseRunner, prober: Prober) -> None:
         counters, store, second_look, stop = self.counters, self.store, self.second_look, self.stop
         running: dict[int, Case] = {}
 
@@ -142,7 +144,7 @@ class Work:
                 del running[case.index]
 
         async def cases() -> None:
-            await self.probes.made()  # of what the rehearsals have asked
+            await prober.made()  # of what the rehearsals have asked
             await run_window(
                 self.plan,
                 work,
