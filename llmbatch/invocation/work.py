@@ -94,8 +94,8 @@ class Work:
             for case in self.plan.first_cases():
                 if "ask" in case.task.arguments:  # the others render no prompt, and may do things twice
                     await runner.rehearse(case)
-            if self.first_error is not None:
-                raise _with_no_call_made(self.first_error)
+                if self.first_error is not None:
+                    raise _with_what_the_run_knows(self.first_error, case)
             on_start()
             await self._run_cases(runner, prober)
         finally:
@@ -280,8 +280,9 @@ class Work:
         return ExitCode.NO_ANSWER if self.without_answer else ExitCode.FINE
 
 
-def _with_no_call_made(error: AuthorError) -> AuthorError:
-    """Say of an error that a rehearsal met what only the run knows."""
+def _with_what_the_run_knows(error: AuthorError, case: Case) -> AuthorError:
+    """Say of an error that the rehearsal of a case met whose it is, and that nothing was paid."""
+    error.place = error.place or case.task.place
     if "fix" in error.details:
         error.details["fix"] += "; no call was made"
     return error

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import llmbatch
 from llmbatch.collect import collect
 from llmbatch.collect.experiment import experiment_of_task
 from llmbatch.errors import TaskError
@@ -119,3 +120,14 @@ def test_a_task_at_hand_is_looked_at_like_a_file(tmp_path: Path) -> None:
         experiment_of_task(task)
 
     assert caught.value.details["asked"].startswith("first returns its Answer")
+
+
+def test_a_shape_that_is_made_while_a_task_runs_is_found_by_its_rehearsal(tmp_path: Path) -> None:
+    """Nothing is paid before it; the line of the task is told where the type has none."""
+    collected(tmp_path, BODY='await ask([dict[str, int]][0], "{text}", sample, model="ollama/m")')
+
+    with pytest.raises(TaskError) as caught:
+        llmbatch.run(tmp_path / "one.py")
+
+    assert f"{tmp_path.as_posix()}/one.py:33" == caught.value.place
+    assert caught.value.details["fix"].endswith("; no call was made")
