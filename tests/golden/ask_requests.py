@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 from collections.abc import Iterator
@@ -132,8 +133,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "seed-and-stop": {"seed": 2**70, "stop": ["\n", "END"]},
     "extra-body": {"extra_body": {"top_k": 5, "chat_template_kwargs": {"z": 1, "a": False}, "seed": 1}},
     "max-completion-tokens": {"extra_body": {"max_completion_tokens": 100, "temperature": None, "top_p": None}},
+    "choices-as-a-stream": {"extra_body": {"n": 3, "stream": True, "stream_options": {"include_usage": True}}},
     "nothing-optional": {"temperature": None, "top_p": None, "max_tokens": None},
 }
+
+
+def weigh(part: Part, unit: Annotated[Literal["g", "oz"], Field(description="of the result")]) -> float:
+    """Weigh a part.
+
+    It is put on a scale.
+    """
+    return part.weight if unit == "g" else part.weight / 28.35
+
+
+def weigh_all(parts: list[Part], most: int = 3) -> dict[str, float]:
+    return {part.name: part.weight for part in parts[:most]}
+
 
 FEW_SHOT = [
     {"role": "system", "content": "Sort."},
@@ -164,6 +179,14 @@ def ask_requests() -> Iterator[Golden]:
             yield puts.golden(f"re-ask-of-no-json/{mode}", again)
         yield puts.golden("third-draw-of-repeat-2", puts.question("json_schema", "Say it", draw=3, repeat=2))
         yield puts.golden("odd-characters", puts.question("text", "{x}", {"x": "a\ud800 \u0085 \x7f \u2028 \0"}))
+        yield from puts.with_tools()
+        for text in ("one", "é \u2028"):
+            [question] = puts.asker.prepare_texts([text], None, Asking(puts.case(), _model("text")))
+            yield puts.golden(f"embedding/{text}", question)
+        image = Path(folder) / "dot.png"
+        image.write_bytes(b"\x89PNG")
+        picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": image}}]}]
+        yield puts.golden("file", puts.question("text", picture))
         yield puts.golden("parts/text", puts.question("text", Flat, PARTS))
 
 
@@ -180,8 +203,23 @@ class _Puts:
         asking = Asking(self.case(repeat), _model(mode), frozenset({"label"}))
         return self.asker.prepare(arguments, options, asking)
 
-    def answer(self, question: Question, text: str) -> Answer[Any]:
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    def with_tools(self) -> Iterator[Golden]:
+        """Yield questions with functions, in every mode, and the turns after calls, right and wrong ones."""
+        for mode in (*MODES, "tool"):
+            question = self.question(mode, Flat, "Sort {text}", {"text": "x"}, tools=[weigh, weigh_all])
+            yield self.golden(f"tools/{mode}", question)
+            function = {"name": "weigh", "arguments": '{"part":{"name":"a","weight":2},"unit":"g"}'}
+            wrong = {"name": "weigh", "arguments": '{"part":{"name":"a","weight":"x"},"unit":"kg"}'}
+            calls = [
+                {"id": f"c{at}", "type": "function", "function": each} for at, each in enumerate([function, wrong])
+            ]
+            turns = asyncio.run(self.asker.tool_turns.after(question, self.answer(question, None, calls), self.case()))
+            assert turns is not None
+            yield self.golden(f"tool-turns/{mode}", self.asker._following(question, turns, self.case()))
+
+    def answer(self, question: Question, text: str | None, calls: list[Any] | None = None) -> Answer[Any]:
+        message = {"role": "assistant", "content": text, **({} if calls is None else {"tool_calls": calls})}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
         answer, _ = answer_of(question, Reply(200, "OK", {}, json.dumps({"choices": [choice]}).encode()))
         return answer
 

@@ -143,3 +143,35 @@ def test_the_source_of_a_task_is_in_its_file(home: Path) -> None:
         (home / "experiments" / "other.py").write_text(STUDY, encoding="utf-8")
         with pytest.raises(llmbatch.LlmbatchError, match="takes the rows of first, which is no task of this file"):
             run(home)
+
+
+TOGETHER = """
+from typing import Any
+from llmbatch import Ask, task
+
+@task(samples=[{"id": "a", "text": "one"}, {"id": "b", "text": "two"}], id="id")
+async def rated(sample: dict[str, Any], ask: Ask) -> dict[str, Any]:
+    first = await ask("Sort {text}", sample, model="service/m1")
+    score = await ask(int, "How good is {answer}?", {"answer": first.text}, model="service/judge")
+    return {"said": first.text, "score": score.value}
+"""
+
+
+def test_a_judge_in_the_same_task_is_one_more_ask(home: Path) -> None:
+    """Edited, it alone is paid again; the row has the tokens of both."""
+
+    def script(path: str, body: dict[str, Any]) -> Any:
+        text = body["messages"][-1]["content"]
+        return said('{"value":7}' if body["model"] == "judge" else f"good: {text}", model=body["model"])
+
+    with ScriptedModel(script) as model:
+        project = study(home, model)
+        project.write_experiment(TOGETHER)
+        recorded = run(home)
+        project.write_experiment(TOGETHER.replace("How good", "How bad"))
+        edited = run(home)
+        asked = of_model(model, "m1"), of_model(model, "judge")
+
+    assert (4, 2) == (recorded.paid, edited.paid)
+    assert (2, 4) == asked
+    assert [22, 22] == [row["llmbatch_tokens_in"] + row["llmbatch_asks"] for row in edited.iter_rows()]
