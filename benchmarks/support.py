@@ -14,7 +14,8 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, TypeAdapter
 
-from llmbatch.asking.asker import Asker, Asking, BoundAsk
+from llmbatch.asking.asker import Asker, Asking
+from llmbatch.asking.bound import BoundAsk
 from llmbatch.call.values import Reply
 from llmbatch.cassette.case import CaseContext
 from llmbatch.cassette.store import Store

@@ -13,7 +13,8 @@ from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple
 
-from llmbatch.asking.asker import Asker, Asking, BoundAsk
+from llmbatch.asking.asker import Asker, Asking
+from llmbatch.asking.bound import BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.cassette.case import CaseContext, RehearsalOver, RunAgain, current_case
 from llmbatch.config import ResolvedModel

@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from llmbatch.asking.asker import Asker, Asking, BoundAsk
+from llmbatch.asking.asker import Asker, Asking
+from llmbatch.asking.bound import BoundAsk
 from llmbatch.asking.question import Question
 from llmbatch.asking.reading import answer_of
 from llmbatch.call.key import call_key, canonical_body

@@ -1,0 +1,54 @@
+"""The `ask` of one case."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from llmbatch.asking.asker import Asker, Asking
+from llmbatch.asking.question import Question
+from llmbatch.asking.reading import unanswered
+from llmbatch.call.failure import Failure
+from llmbatch.errors import AnswerError
+from llmbatch.experiment.answer import Answer
+
+
+class BoundAsk:
+    """The `ask` of one case: knows its model, its repeat and what is withheld from prompts.
+
+    `answers` are in the order in which the questions were put; None stands for one that is not there yet.
+    """
+
+    __slots__ = ("_asker", "_asking", "answers")
+
+    def __init__(self, asker: Asker, asking: Asking) -> None:
+        self._asker = asker
+        self._asking = asking
+        self.answers: list[Answer[Any] | None] = []
+
+    def __call__(self, *arguments: Any, **options: Any) -> Coroutine[Any, Any, Answer[Any]]:
+        """Render and key the question now; the returned coroutine brings the answer."""
+        question = self._asker.prepare(arguments, options, self._asking)
+        self.answers.append(None)
+        return self._await(question, len(self.answers) - 1)
+
+    async def embed(self, texts: Sequence[str], *, model: str | None = None) -> list[list[float]]:
+        """Return one vector for each text, in their order. Raises AnswerError where one has none."""
+        asker, case = self._asker, self._asking.case
+        questions = asker.prepare_texts(texts, model, self._asking)
+        vectors: list[list[float]] = []
+        for question, vector in zip(questions, await asker.embedder.vectors(questions, case), strict=True):
+            if isinstance(vector, Failure):
+                self.answers.append(unanswered(question, vector))
+                raise AnswerError(vector.message, kind=str(vector.kind))
+            vectors.append(vector)
+        return vectors
+
+    async def _await(self, question: Question, place: int) -> Answer[Any]:
+        asker, case = self._asker, self._asking.case
+        reply = asker.store.find(question.key)
+        answer = None if reply is None else asker.read(question, reply, case)
+        if answer is None or question.reasks or question.functions:
+            answer = await asker.put(question, case, answer)
+        self.answers[place] = answer
+        return answer
