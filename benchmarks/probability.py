@@ -38,36 +38,39 @@ LEAST_EXPECTED = 5.0  # of a cell of the chi-square test; smaller ones are put t
 
 EXPERIMENT = """
 from typing import Any, Literal
-from pydantic import BaseModel
 from llmbatch import Answer, Ask, task
 
-class Category(BaseModel):
-    category: Literal["corrective", "adaptive", "perfective"]
+SAMPLED = {"temperature": 1.0, "max_tokens": 30, "extra_body": EXTRA_BODY}
 
-class Risk(BaseModel):
-    risky: bool
+def turns(system: str, *shots: tuple[str, str]) -> list[dict[str, str]]:
+    said = [turn for asked, answer in shots for turn in (("user", asked), ("assistant", answer))]
+    return [{"role": role, "content": text} for role, text in (("system", system), *said, ("user", "{message}"))]
 
-class Reasoned(BaseModel):
-    why: str
-    kind: Literal["fix", "feature", "cleanup"]
+@task(samples="data/commits.jsonl", id="id", repeat=REPEATS)
+async def category(sample: dict[str, Any], ask: Ask) -> Answer[Any]:
+    shots = turns(
+        "Say of each commit in one word whether it is corrective, adaptive or perfective.",
+        ("Support Python 3.13", "adaptive"),
+        ("Fix the sum of empty lists", "corrective"),
+        ("Split a long function", "perfective"),
+    )
+    shape = Literal["corrective", "adaptive", "perfective"]
+    return await ask(shape, shots, sample, probability_of="answer", **SAMPLED)
 
-SAMPLED = {{"temperature": 1.0, "max_tokens": 60, "extra_body": {{"top_k": 0, "min_p": 0.0}}}}
-
-@task(samples="data/commits.jsonl", id="id", repeat={repeats})
-async def category(sample: dict[str, Any], ask: Ask) -> Answer[Category]:
-    text = "Is this commit corrective, adaptive or perfective? {{message}}"
-    return await ask(Category, text, sample, probability_of="category", **SAMPLED)
-
-@task(samples="data/commits.jsonl", id="id", repeat={repeats})
-async def risky(sample: dict[str, Any], ask: Ask) -> Answer[Risk]:
-    text = "Might this commit break something for users? {{message}}"
-    return await ask(Risk, text, sample, probability_of="risky", **SAMPLED)
-
-@task(samples="data/reasoned.jsonl", id="id", repeat={repeats})
-async def reasoned(sample: dict[str, Any], ask: Ask) -> Answer[Reasoned]:
-    text = "Why was this commit made? Say why in at most four words, then its kind. {{message}}"
-    return await ask(Reasoned, text, sample, probability_of="kind", **SAMPLED)
+@task(samples="data/reasoned.jsonl", id="id", repeat=REPEATS)
+async def reasoned(sample: dict[str, Any], ask: Ask) -> Answer[Any]:
+    shots = turns(
+        "Say why each commit was made, and below that in one word whether it is a fix, a feature or a cleanup.",
+        ("Export tables as CSV", "Users want spreadsheets.\\nfeature"),
+        ("Close files after reading", "Handles were leaking.\\nfix"),
+        ("Remove dead code", "Nobody calls it.\\ncleanup"),
+    )
+    return await ask(Literal["fix", "feature", "cleanup"], shots, sample, probability_of="answer", **SAMPLED)
 """
+
+NEUTRAL = {"top_k": 0, "min_p": 0.0}
+FREE = {"response_format": {"type": "text"}}
+"""Sent in place of a schema: the answer is held to nothing, and no instruction is added to the prompt."""
 
 COMMITS = {
     "parser": "Update the parser for the new file format and clean up",
@@ -102,11 +105,13 @@ def write_project(folder: Path, base_url: str, model: str, mode: str, repeats: i
     (data / "reasoned.jsonl").write_bytes(lines[0] + b"\n")
     (folder / "llmbatch.toml").write_text(
         f'model = "service/{model}"\nconcurrency = 4\n[endpoints.service]\nbase_url = "{base_url}"\n'
-        f'structured = "{mode}"\nfree = true\nfirst_byte_timeout_seconds = 900\ntimeout_seconds = 1800\n',
+        f'structured = "json_schema"\nfree = true\nfirst_byte_timeout_seconds = 900\ntimeout_seconds = 1800\n',
         encoding="utf-8",
     )
     experiment = folder / "experiments" / f"probability_{mode}_{model.replace('.', '_')}.py"
-    experiment.write_text(EXPERIMENT.format(repeats=repeats), encoding="utf-8")
+    extra_body = NEUTRAL | (FREE if mode == "text" else {})
+    text = EXPERIMENT.replace("REPEATS", str(repeats)).replace("EXTRA_BODY", repr(extra_body))
+    experiment.write_text(text, encoding="utf-8")
     return experiment
 
 
@@ -131,8 +136,7 @@ def _first_token(rows: Sequence[Mapping[str, Any]], name: str) -> float:
 
 
 def _answer(row: Mapping[str, Any]) -> str:
-    (value,) = (row[name] for name in ("category", "risky", "kind") if row[name] is not None)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(row["answer"])
 
 
 def p_value(labels: Sequence[Label]) -> float:

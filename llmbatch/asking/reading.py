@@ -48,7 +48,7 @@ def answer_of(question: Question, reply: Reply) -> tuple[Answer[Any], Usage | No
     plain = not normalised and not question.reasked
     reading = _PLAIN[how] if plain else Reading(how, normalised or None, question.reasked)
     if manner.scoring is not None:
-        scores = Scored(manner.scoring, reply, text)
+        scores = Scored(manner.scoring.where_asked_again(question.reasks), reply, text)
         columns = {**columns, **scores.columns}
         scored = ScoredAnswer(
             value, None, columns, text, question.messages, completion, question.origin, reply, reading

@@ -37,6 +37,11 @@ class Scoring:
     not_comparable: str
     probed: Literal["masked", "rescaled"] | None = None
 
+    def where_asked_again(self, reasks: int) -> Scoring:
+        """Return the same for a question that may be asked again: which answers are kept is then no draw any more."""
+        reasons = [self.not_comparable] if self.not_comparable else []
+        return replace(self, not_comparable=", ".join([*reasons, f"reasks {reasks}"])) if reasks else self
+
     def measured(self, reply: Reply, text: str, path: str | None = None) -> Measured | str:
         """Return the probabilities at the place (or at another one of the same answer), or why there are none."""
         field = self.field if path is None or path == self.field.path else closed_field(self.shape, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -216,6 +217,9 @@ def test_the_numbers_of_a_sampler_are_named() -> None:
         ({"temperature": 1.0}, "top_k is the service's own (send extra_body {'top_k': 0}), min_p is the"),
         ({**SAMPLED, "top_p": 0.9}, "top_p 0.9"),
         ({**SAMPLED, "seed": 7}, "one seed for all repeats"),
+        ({**SAMPLED, "reasks": 1}, "frequencies: reasks 1"),
+        ({**SAMPLED, "extra_body": {"top_k": 0, "min_p": 0, "top_p": None}}, "top_p is the service's own"),
+        ({**SAMPLED, "extra_body": {"top_k": 0, "min_p": 0, "response_format": {"type": "json_object"}}}, "a grammar"),
         ({"temperature": 1.0, "extra_body": {"top_k": 40, "min_p": 0}}, "top_k 40"),
         ({"temperature": 1.0, "extra_body": {"top_k": 0, "min_p": 0, "grammar": "root ::= x"}}, "(grammar)"),
         ({"temperature": 1.0, "extra_body": {"top_k": -1, "min_p": 0, "repeat_penalty": 1.1}}, "repeat_penalty 1.1"),
@@ -228,6 +232,16 @@ def test_what_makes_frequencies_differ_from_probabilities_is_named(options: dict
     assert answer.columns["prob_comparable"] is False
     assert said in answer.columns["prob_note"]
     assert 0.9 == pytest.approx(answer.columns["prob"])
+
+
+def test_an_answer_that_is_free_by_its_own_response_format_is_comparable() -> None:
+    """Sent in place of a schema it leaves the wording to the author, and the answer to the model."""
+    model = replace(MODEL, endpoint=replace(MODEL.endpoint, structured="json_schema"))
+    body_of_the_author = {"top_k": 0, "min_p": 0, "response_format": {"type": "text"}}
+    options = {"temperature": 1.0, "extra_body": body_of_the_author}
+    answer = answered(Literal["yes", "no"], reply(body(WORDS, "yes")), "answer", model, **options)
+
+    assert (True, None) == (answer.columns["prob_comparable"], answer.columns["prob_note"])
 
 
 def test_a_failed_answer_has_the_columns_and_nothing_in_them() -> None:

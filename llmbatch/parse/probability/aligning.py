@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from llmbatch.parse.probability.tokens import Listed, Token
+from llmbatch.parse.probability.tokens import Beside, Listed, Token
 
 _LONGEST_PIECE = 16  # bytes of a token whose bytes are not told
 
@@ -85,7 +85,7 @@ def _blurred(unknown: Sequence[Token], content: bytes, start: int, end: int) -> 
         first = position == len(unknown) - 1
         others = token.others if first else tuple(other._replace(spelled=None) for other in token.others)
         said = token.said._replace(spelled=piece, ends=False)
-        yield Placed(Token(said, others, token.ruled_out), start, start + len(piece))
+        yield Placed(Token(said, Beside.of(others, token.ruled_out)), start, start + len(piece))
 
 
 def _readings(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
@@ -98,9 +98,8 @@ def _readings(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 
 
 def _respelled(token: Token, table: dict[str, bytes]) -> Token:
-    return token._replace(
-        said=_read_as(token.said, table), others=tuple(_read_as(other, table) for other in token.others)
-    )
+    others = [_read_as(other, table) for other in token.others]
+    return Token(_read_as(token.said, table), Beside.of(others, token.ruled_out))
 
 
 def _read_as(listed: Listed, table: dict[str, bytes]) -> Listed:

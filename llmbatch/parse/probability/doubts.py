@@ -16,7 +16,7 @@ _FAR = 1e-26
 _FEW = 3
 _TOO_MUCH = 1.001
 _HOSTS_WITHOUT_CUTS = ("api.openai.com", ".openai.azure.com", "api.deepseek.com")
-"""Services that have no top_k and min_p, so that none is at work where none is sent."""
+"""Services of which it is known that nothing is cut away where none of these is sent."""
 _GRAMMARS = (
     "grammar", "json_schema", "guided_json", "guided_choice", "guided_regex", "guided_grammar", "structured_outputs",
     "format", "regex", "ebnf",
@@ -37,17 +37,13 @@ def source_of(tokens: Sequence[Token], value: Sequence[Token], asked: int) -> tu
         return "rescaled", "the probabilities at one place sum up to more than 1"
     if value[0].said.probability == 0.0:
         return "masked", "the token that was written is listed as impossible"
-    usual = max(token.listed for token in tokens)
-    if any(_is_cut(token, min(asked, usual) if usual > 1 else asked) for token in value):
+    full = [token for token in value if token.unlisted <= _SURE]
+    usual = max(token.listed for token in tokens) if full else asked
+    if any(token.ruled_out > 0 or token.listed < (min(asked, usual) if usual > 1 else asked) for token in full):
         return "masked", "the tokens that a grammar or a sampler ruled out have no probability"
     if len(tokens) >= _FEW and all(_is_frozen(token) for token in tokens):
         return "rescaled", "the temperature is in the probabilities, and is near 0"
     return "logprobs", ""
-
-
-def _is_cut(token: Token, usual: int) -> bool:
-    """Whether fewer are listed as possible than elsewhere, and have all the probability there is."""
-    return token.unlisted <= _SURE and (token.ruled_out > 0 or token.listed < usual)
 
 
 def _is_frozen(token: Token) -> bool:
@@ -65,17 +61,16 @@ def why_not_comparable(parameters: Mapping[str, Any], mode: str, url: str) -> st
     temperature = parameters.get("temperature")
     if temperature != 1:
         reasons.append("no temperature is sent" if temperature is None else f"temperature {temperature:g}")
-    if parameters.get("top_p", 1) != 1:
-        reasons.append(f"top_p {parameters['top_p']:g}")
     reasons += _cuts(parameters, url)
     reasons += [f"{name} {parameters[name]}" for name, none in _NEUTRAL.items() if parameters.get(name, none) != none]
     if parameters.get("logit_bias"):
         reasons.append("logit_bias")
-    if mode != "text":
+    form = parameters.get("response_format")  # the author's own, sent in place of the mode's
+    if form is None and mode != "text":
         reasons.append(f"the answer may be held to a grammar (mode {mode})")
-    reasons += [f"the answer is held to a grammar ({name})" for name in _GRAMMARS if parameters.get(name)]
-    if parameters.get("response_format") and mode == "text":
+    elif form is not None and not (isinstance(form, Mapping) and form.get("type") == "text"):
         reasons.append("the answer is held to a grammar (response_format)")
+    reasons += [f"the answer is held to a grammar ({name})" for name in _GRAMMARS if parameters.get(name)]
     if parameters.get("seed") is not None:
         reasons.append("one seed for all repeats")
     return ", ".join(reasons)
@@ -85,9 +80,9 @@ def _cuts(parameters: Mapping[str, Any], url: str) -> list[str]:
     host = urlsplit(url).hostname or ""
     has_none = any(host == known or (known[0] == "." and host.endswith(known)) for known in _HOSTS_WITHOUT_CUTS)
     reasons = []
-    for name, offs in (("top_k", (0, -1)), ("min_p", (0,))):
+    for name, offs in (("top_p", (1,)), ("top_k", (0, -1)), ("min_p", (0,))):
         if name in parameters and parameters[name] not in offs:
             reasons.append(f"{name} {parameters[name]}")
         elif name not in parameters and not has_none:
-            reasons.append(f"{name} is the service's own (send extra_body {{{name!r}: 0}})")
+            reasons.append(f"{name} is the service's own (send extra_body {{{name!r}: {offs[0]}}})")
     return reasons

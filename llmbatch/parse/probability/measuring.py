@@ -14,7 +14,7 @@ from llmbatch.parse.probability.doubts import Source, source_of
 from llmbatch.parse.probability.fields import ClosedField
 from llmbatch.parse.probability.locating import Path, Span, span_of
 from llmbatch.parse.probability.spelling import AROUND_A_WORD, Spelling, State
-from llmbatch.parse.probability.tokens import Token, is_of_the_sampler, read_tokens
+from llmbatch.parse.probability.tokens import Beside, Token, is_of_the_sampler, read_tokens
 from llmbatch.parse.probability.tree import Spread, spread_over_labels
 from llmbatch.parse.shape import VALUE
 
@@ -145,7 +145,7 @@ def _without(token: Token, shared: bytes) -> Token:
         else:
             others.append(other._replace(spelled=b"\x00", ends=False))
     said = token.said._replace(spelled=(token.said.spelled or b"")[len(shared) :])
-    return token._replace(said=said, others=tuple(others))
+    return Token(said, Beside.of(others, token.ruled_out))
 
 
 def _tokens_of(path: Sequence[Token], before: bytes, spelling: Spelling) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 _IMPOSSIBLE_BELOW = -1000.0
@@ -28,13 +29,53 @@ class Listed(NamedTuple):
     """Whether the answer ends with it: a token of the chat format, or one without any text."""
 
 
+class Beside:
+    """What was listed beside a token, read when it is first looked at: of a long answer only the label's is."""
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self._entry = entry
+
+    @classmethod
+    def of(cls, others: Sequence[Listed], ruled_out: int) -> Beside:
+        """Return what is known already."""
+        beside = cls({})
+        beside.read = tuple(others), ruled_out
+        return beside
+
+    @cached_property
+    def read(self) -> tuple[tuple[Listed, ...], int]:
+        """The tokens listed as possible, without the token itself, and how many were listed as impossible."""
+        candidates = self._entry.get("top_logprobs", self._entry.get("top_probs"))
+        others: list[Listed] = []
+        ruled_out, met = 0, False
+        for candidate in candidates if isinstance(candidates, list) else ():
+            listed = _listed(candidate)
+            if listed is None:
+                continue
+            if listed.probability == 0.0:
+                ruled_out += 1
+            elif not met and _is_the_same(candidate, self._entry):
+                met = True
+            else:
+                others.append(listed)
+        return tuple(others), ruled_out
+
+
 class Token(NamedTuple):
-    """A token of the reply. `others` are those that were listed beside it, itself not among them."""
+    """A token of the reply, and what was listed beside it."""
 
     said: Listed
-    others: tuple[Listed, ...]
-    ruled_out: int = 0
-    """How many were listed as impossible."""
+    beside: Beside
+
+    @property
+    def others(self) -> tuple[Listed, ...]:
+        """The other tokens that were listed as possible."""
+        return self.beside.read[0]
+
+    @property
+    def ruled_out(self) -> int:
+        """How many tokens were listed as impossible."""
+        return self.beside.read[1]
 
     @property
     def unlisted(self) -> float:
@@ -58,7 +99,7 @@ def read_tokens(document: object) -> tuple[Token, ...] | None:
         said = _listed(entry)
         if said is None:
             return None
-        tokens.append(_token(said, entry))
+        tokens.append(Token(said, Beside(entry)))
     return tuple(tokens) or None
 
 
@@ -73,22 +114,6 @@ def _entries(document: object) -> list[Any]:
     logprobs = choice.get("logprobs") if isinstance(choice, dict) else None
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     return content if isinstance(content, list) else []
-
-
-def _token(said: Listed, entry: Mapping[str, Any]) -> Token:
-    """Take the token itself out of those listed at its place; it is not always among them."""
-    candidates = entry.get("top_logprobs", entry.get("top_probs"))
-    others: list[Listed] = []
-    ruled_out, met = 0, False
-    for candidate in candidates if isinstance(candidates, list) else ():
-        listed = _listed(candidate)
-        if listed is None or listed.probability == 0.0:
-            ruled_out += 1
-        elif not met and _is_the_same(candidate, entry):
-            met = True
-        else:
-            others.append(listed)
-    return Token(said, tuple(others), ruled_out)
 
 
 def _is_the_same(candidate: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
