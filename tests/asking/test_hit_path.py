@@ -170,7 +170,7 @@ made_replies = st.builds(lambda text: reply(completion(text)), st.text(max_size=
 
 
 def attributes_of(answer: Answer[Any]) -> dict[str, Any]:
-    said = {name: getattr(answer, name) for name in Answer.__slots__ if name != "_value"}
+    said = {name: getattr(answer, name) for name in Answer.__slots__ if name not in {"_value", "_others"}}
     return {**said, "value": answer.value if answer.ok else None}
 
 
