@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llmbatch.errors import AnswerError, LlmbatchError
     from llmbatch.experiment.answer import Answer
     from llmbatch.experiment.ask import Ask, Model
+    from llmbatch.experiment.fixtures import fixture
     from llmbatch.experiment.parameter import param, parametrize
     from llmbatch.experiment.words import Task, table, task
     from llmbatch.invocation.public import arun, run
@@ -31,6 +32,7 @@ __all__ = [
     "Task",
     "__version__",
     "arun",
+    "fixture",
     "param",
     "parametrize",
     "run",
@@ -48,6 +50,7 @@ _ROOM_OF_NAME = {
     "Run": "llmbatch.invocation.result",
     "Task": "llmbatch.experiment.words",
     "arun": "llmbatch.invocation.public",
+    "fixture": "llmbatch.experiment.fixtures",
     "param": "llmbatch.experiment.parameter",
     "parametrize": "llmbatch.experiment.parameter",
     "run": "llmbatch.invocation.public",

@@ -46,6 +46,9 @@ MISSES_OF_A_REHEARSAL = 20
 PROBE = "probe:"
 """What an id begins with that is no task's case: the questions by which is found out what a model can do."""
 
+FIXTURE = "fixture:"
+"""What the id of the case begins with in which a fixture is made."""
+
 
 class RehearsalOver(BaseException):
     """Ends a rehearsal from within; no author's `except Exception` is to catch it."""

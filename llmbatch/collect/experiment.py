@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from llmbatch.collect.fixtures import fixtures_of
 from llmbatch.collect.load import load
 from llmbatch.collect.shapes import check_shapes
 from llmbatch.errors import AuthorError, TaskError, UsageError
@@ -74,7 +75,8 @@ def collect(path: Path) -> Experiment:
     _check_names([*tasks, *tables])
     _check_sources(tables, tasks)
     _check_samples(tasks)
-    checked = tuple(CollectedTask(task, inspect_task(task)) for task in tasks)
+    fixtures = fixtures_of(vars(module))
+    checked = tuple(CollectedTask(task, inspect_task(task, fixtures)) for task in tasks)
     check_shapes([(each.task, each.injection) for each in checked], path, vars(module))
     return Experiment(path, name, root, checked, tuple(tables))
 
@@ -87,9 +89,14 @@ def experiment_of_task(task: Task[..., Any]) -> Experiment:
     """
     path = Path(task.declaration.file)
     path = path if path.is_file() else Path.cwd() / f"{task.name}.py"
-    checked = CollectedTask(task, inspect_task(task))
+    checked = checked_task(task)
     check_shapes([(task, checked.injection)], path, task.declaration.function.__globals__)
     return Experiment(path, task.name, find_root(path), (checked,), (), is_file=False)
+
+
+def checked_task(task: Task[..., Any]) -> CollectedTask:
+    """Return a task that is at hand without its file. Raises TaskError for a declaration that cannot be run."""
+    return CollectedTask(task, inspect_task(task, fixtures_of(task.declaration.function.__globals__)))
 
 
 def find_root(path: Path) -> Path:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from llmbatch.errors import TaskError
 from llmbatch.experiment.answer import Answer
 from llmbatch.experiment.columns import declared_columns
+from llmbatch.experiment.fixtures import Fixture, FixtureDeclaration
 from llmbatch.experiment.place import nearest
 from llmbatch.experiment.words import Task
 
 PROVIDED = ("sample", "ask", "client", "model")
 """Provided to every task, parametrised or not."""
 
+PROVIDED_TO_FIXTURES = ("ask", "client", "model")
+"""Provided to every fixture: they are shared by cases, so none has a sample."""
+
 _AWAITED_ONLY = ("ask", "client")
+_NO_FIXTURES: Mapping[str, Fixture] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Injection:
 
     `sample_shape` is the pydantic model that `sample` is annotated with, if any. `columns` maps each declared
     answer column to its annotation and is None where the return annotation does not say. `shapes` are what stands in
-    the brackets of each `Answer[...]` there.
+    the brackets of each `Answer[...]` there. `arguments` are without the `fixtures`.
     """
 
     arguments: tuple[str, ...]
@@ -34,22 +40,59 @@ class Injection:
     sample_shape: type[Any] | None
     columns: dict[str, Any] | None
     shapes: tuple[Any, ...] = ()
+    fixtures: tuple[Fixture, ...] = ()
 
 
-def inspect_task(task: Task[..., Any]) -> Injection:
+def inspect_task(task: Task[..., Any], fixtures: Mapping[str, Fixture] = _NO_FIXTURES) -> Injection:
     """Return what the task takes. Raises TaskError for an argument that nothing provides."""
     function = task.declaration.function
     _check_kind(task, function)
-    known = (*PROVIDED, *(name for name in task.parameter_names if name not in PROVIDED))
-    arguments = tuple(_arguments(task, function, known))
+    _check_parameters_are_no_fixtures(task, fixtures)
+    known = {name: name for name in PROVIDED}
+    known |= {name: f"{name} (from @parametrize)" for name in task.parameter_names if name not in PROVIDED}
+    known |= {name: f"{name} (fixture)" for name in fixtures}
+    taken = tuple(_arguments(task, function, known))
+    arguments = tuple(name for name in taken if name not in fixtures)
     is_async = inspect.iscoroutinefunction(function)
     if not is_async:
         _check_sync(task, arguments)
     _check_parameters_are_taken(task, arguments)
     hints = _hints(function)
     returned = hints.get("return", Any)
-    shape = _sample_shape(hints.get("sample"))
-    return Injection(arguments, is_async, shape, declared_columns(returned), tuple(_answered(returned)))
+    return Injection(
+        arguments,
+        is_async,
+        _sample_shape(hints.get("sample")),
+        declared_columns(returned),
+        tuple(_answered(returned)),
+        tuple(fixtures[name] for name in taken if name in fixtures),
+    )
+
+
+def inspect_fixture(declared: FixtureDeclaration, others: Mapping[str, FixtureDeclaration]) -> tuple[str, ...]:
+    """Return the names that a fixture takes. Raises TaskError for one that nothing provides."""
+    known = {name: name for name in PROVIDED_TO_FIXTURES}
+    known |= {name: f"{name} (fixture)" for name in others if name != declared.name}
+    taken = tuple(_arguments(declared, declared.function, known))
+    if not is_awaited(declared.function):
+        _check_sync(declared, taken)
+    return taken
+
+
+def is_awaited(function: Callable[..., Any]) -> bool:
+    """Whether a function is an async one, yielding or not."""
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _check_parameters_are_no_fixtures(task: Task[..., Any], fixtures: Mapping[str, Fixture]) -> None:
+    for name in task.parameter_names:
+        if name in fixtures:
+            raise TaskError(
+                f"{task.name} is parametrised by `{name}`, which is a fixture too",
+                place=task.place,
+                fixture=fixtures[name].place,
+                fix="rename one of them",
+            )
 
 
 def _check_kind(task: Task[..., Any], function: Callable[..., Any]) -> None:
@@ -61,19 +104,22 @@ def _check_kind(task: Task[..., Any], function: Callable[..., Any]) -> None:
         )
 
 
-def _arguments(task: Task[..., Any], function: Callable[..., Any], known: tuple[str, ...]) -> typing.Iterator[str]:
+def _arguments(
+    declared: Task[..., Any] | FixtureDeclaration, function: Callable[..., Any], known: Mapping[str, str]
+) -> typing.Iterator[str]:
+    """Yield the names of the arguments; `known` are those that are provided, as they are shown."""
     for argument in inspect.signature(function).parameters.values():
         if argument.kind in {argument.VAR_POSITIONAL, argument.VAR_KEYWORD, argument.POSITIONAL_ONLY}:
             raise TaskError(
-                f"{task.name} takes `{_as_written(argument)}`; arguments are given by name",
-                place=task.place,
+                f"{declared.name} takes `{_as_written(argument)}`; arguments are given by name",
+                place=declared.place,
                 known=", ".join(known),
                 fix="name each argument, without `*`, `**` and `/`",
             )
         if argument.name in known:
             yield argument.name
         elif argument.default is argument.empty:
-            raise _unknown_argument(task, argument.name, known)
+            raise _unknown_argument(declared, argument.name, known)
 
 
 def _as_written(argument: inspect.Parameter) -> str:
@@ -82,32 +128,31 @@ def _as_written(argument: inspect.Parameter) -> str:
     return f"*{argument.name}" if argument.kind is argument.VAR_POSITIONAL else f"**{argument.name}"
 
 
-def _unknown_argument(task: Task[..., Any], name: str, known: tuple[str, ...]) -> TaskError:
-    parametrised = task.parameter_names
-    listed = [
-        f"{each} (from @parametrize)" if each in parametrised and each not in PROVIDED else each for each in known
-    ]
+def _unknown_argument(declared: Task[..., Any] | FixtureDeclaration, name: str, known: Mapping[str, str]) -> TaskError:
     near = nearest(name, known)
-    fix = (
-        f"rename the argument to `{near}`"
-        if near
-        else f'provide it: @parametrize("{name}", [...]), or give it a default'
-    )
+    if near:
+        fix = f"rename the argument to `{near}`"
+    elif isinstance(declared, Task):
+        fix = f'provide it: @parametrize("{name}", [...]), or give it a default'
+    elif name == "sample":
+        fix = f"let a task take `sample`: cases share {declared.name}, so it has none"
+    else:
+        fix = f"write a fixture of that name, or give it a default; {declared.name} is shared by all variants"
     return TaskError(
-        f"{task.name} takes `{name}`, and nothing provides it",
-        place=task.place,
-        known=", ".join(listed),
+        f"{declared.name} takes `{name}`, and nothing provides it",
+        place=declared.place,
+        known=", ".join(known.values()),
         fix=fix,
     )
 
 
-def _check_sync(task: Task[..., Any], arguments: tuple[str, ...]) -> None:
+def _check_sync(declared: Task[..., Any] | FixtureDeclaration, arguments: tuple[str, ...]) -> None:
     for name in _AWAITED_ONLY:
         if name in arguments:
             raise TaskError(
-                f"{task.name} takes `{name}`, which is awaited, and is no async function",
-                place=task.place,
-                fix=f"write `async def {task.name}(...)` and await what `{name}` returns",
+                f"{declared.name} takes `{name}`, which is awaited, and is no async function",
+                place=declared.place,
+                fix=f"write `async def {declared.name}(...)` and await what `{name}` returns",
             )
 
 

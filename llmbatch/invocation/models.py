@@ -67,6 +67,10 @@ class Models:
         text = case.variant.model or self._config.model
         return None if text is None else self.resolve(text)
 
+    def default(self) -> ResolvedModel | None:
+        """Return the configuration's model, which fixtures ask; None where it has none."""
+        return None if self._config.model is None else self.resolve(self._config.model)
+
     def of_plan(self, plan: Plan) -> dict[str, ResolvedModel]:
         """Return the models of all variants by their text, so that a mistake shows before anything is asked."""
         found: dict[str, ResolvedModel] = {}
@@ -75,6 +79,8 @@ class Models:
                 text = variant.model or self._config.model
                 if text is not None:
                     found[text] = self.resolve(text)
+        if plan.has_asking_fixtures and self._config.model is not None:
+            found.setdefault(self._config.model, self.resolve(self._config.model))
         return found
 
 

@@ -69,7 +69,8 @@ def check_digest(folder: Path, expected: str) -> None:
 
 def models_of_plan(plan: Plan, config: Config) -> list[str]:
     """Return the texts of the models that the variants ask, each once, in plan order."""
-    texts = (variant.model or config.model for task in plan.with_sources() for variant in task.variants)
+    texts = [variant.model or config.model for task in plan.with_sources() for variant in task.variants]
+    texts += [config.model] if plan.has_asking_fixtures else []
     return list(dict.fromkeys(text for text in texts if text is not None))
 
 

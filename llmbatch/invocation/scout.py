@@ -62,7 +62,9 @@ class Scout:
         whole = {asked: wanted.times(shares[asked.title]) for asked, wanted in self._wanted.items()}
         items = priced(whole, self.prepared, self.book)
         is_sample = any(shares[asked.title] > 1 for asked in whole)
-        return Foreseen(sum(item.calls for item in items), total_of(items), is_sample)
+        # nothing foreseen is not free for ever: what it waits for may be on its way, so it is asked about again
+        cost = total_of(items) if items else Range(0.0, 0.0, 0)
+        return Foreseen(sum(item.calls for item in items), cost, is_sample)
 
     def _missed(self, question: Question, case: CaseContext) -> None:
         model = question.manner.model

@@ -40,6 +40,7 @@ from llmbatch.prompt import Prompts
 from llmbatch.runlog import NoLog
 from llmbatch.runner.case import CaseRunner
 from llmbatch.runner.counters import Counters
+from llmbatch.runner.fixtures import Fixtures
 from llmbatch.runner.pool import run_window
 from llmbatch.runner.stop import Stop
 
@@ -119,7 +120,8 @@ async def watched_replay(
         asker.on_unprobed = partial(_tell_of_probe, known, listener, set())
         clients = Clients(live.build_client)
         executor = ThreadPoolExecutor(prepared.window, thread_name_prefix=TASK_THREADS)
-        runner = CaseRunner(asker, models.of_case, clients.of, executor, NoLog(), counters)
+        fixtures = Fixtures(asker, models.default, clients.of, executor, NoLog(), counters, display.note)
+        runner = CaseRunner(asker, models.of_case, clients.of, executor, NoLog(), counters, fixtures=fixtures)
         stack.enter_context(intercepted(store, config.allow_hosts, stop, display.note))
         stack.callback(display.stop)
 
@@ -133,6 +135,7 @@ async def watched_replay(
             cases = islice((case for case in plan if wanted(case)), most)
             await run_window(cases, work, window=prepared.window, may_start=lambda: not stop.requested)
         finally:
+            await fixtures.close()
             await clients.close()
             await live.close()
             executor.shutdown(wait=False, cancel_futures=True)

@@ -28,6 +28,7 @@ from llmbatch.prompt import Prompts
 from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.case import CaseRunner, Done
 from llmbatch.runner.counters import Counters
+from llmbatch.runner.fixtures import Fixtures
 from llmbatch.runner.pool import run_window
 from llmbatch.runner.stop import Stop
 from llmbatch.tables.spool import Spool
@@ -86,7 +87,9 @@ class Work:
         executor = ThreadPoolExecutor(self.window, thread_name_prefix=TASK_THREADS)
         asker.tool_turns = ToolTurns(self.run_log, executor)
         prober = self._prober()
-        runner = CaseRunner(asker, self.models.of_case, clients.of, executor, self.run_log, self.counters, prober.made)
+        shared = (clients.of, executor, self.run_log, self.counters)
+        fixtures = Fixtures(asker, self.models.default, *shared, self.note, prober.made, may_be_rehearsed=True)
+        runner = CaseRunner(asker, self.models.of_case, *shared, prober.made, fixtures)
         asker.engine = self._engine(runner) if self.store.can_record else None
         asker.on_unprobed = prober.before_question
         prober.engine, prober.on_known = asker.engine, partial(self._look_up_models_anew, runner)
@@ -97,8 +100,10 @@ class Work:
                 if self.first_error is not None:
                     raise _with_what_the_run_knows(self.first_error, case)
             on_start()
+            fixtures.may_be_rehearsed = False  # from here on what looks ahead must not do things beside the cases
             await self._run_cases(runner, prober)
         finally:
+            await fixtures.close()
             await clients.close()
             await self.live.close()
             executor.shutdown(wait=False, cancel_futures=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmbatch.collect.experiment import CollectedTask, Experiment
+from llmbatch.collect.experiment import CollectedTask, Experiment, checked_task
 from llmbatch.collect.target import Selector
-from llmbatch.experiment.injection import Injection, inspect_task
+from llmbatch.experiment.injection import Injection
 from llmbatch.experiment.words import Task
 from llmbatch.plan.cases import Plan, PlannedTask
 from llmbatch.plan.choose import Chosen, by_keyword, by_marks, selected, with_models
@@ -66,7 +66,7 @@ class _Planner:
     def _plan(self, task: Task[..., Any]) -> PlannedTask:
         declaration = task.declaration
         collected = self.checked.get(task)  # a program may hand over a task without the one it is about
-        injection = inspect_task(task) if collected is None else collected.injection
+        injection = (collected or checked_task(task)).injection
         source = self.planned(declaration.samples) if isinstance(declaration.samples, Task) else None
         if source is None:
             samples = _open(self.experiment, task, injection, strict=self.strict)

@@ -128,6 +128,17 @@ class Plan:
         """Return the number of cases of one variant; reads its samples."""
         return task.samples.count() * task.repeat
 
+    @property
+    def has_asking_fixtures(self) -> bool:
+        """Whether some fixture of its tasks takes `ask`, `client` or `model`."""
+        waiting = [fixture for task in self.with_sources() for fixture in task.injection.fixtures]
+        while waiting:
+            fixture = waiting.pop()
+            if fixture.arguments:
+                return True
+            waiting += fixture.needs
+        return False
+
     def first_cases(self) -> Iterator[Case]:
         """Yield one case for each variant, with its first sample that can be used: what a rehearsal runs.
 

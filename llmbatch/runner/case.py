@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import copy
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
@@ -19,25 +18,31 @@ from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.cassette.case import CaseContext, RehearsalOver, RunAgain, current_case
 from llmbatch.config import ResolvedModel
 from llmbatch.experiment.answer import Answer
-from llmbatch.experiment.ask import Model
 from llmbatch.plan import Case
 from llmbatch.plan.variant import Variant
 from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.counters import Counters
+from llmbatch.runner.fixtures import Fixtures
 from llmbatch.runner.foreign import ForeignCosts
 from llmbatch.runner.linked import SourceRows, given_row
-from llmbatch.runner.outcome import FATAL, answer_spoken_of, cost_of, failure_of_exception, failure_of_return, first_of
+from llmbatch.runner.outcome import (
+    FATAL,
+    FixtureFailed,
+    answer_spoken_of,
+    cost_of,
+    failure_of_exception,
+    failure_of_return,
+    first_of,
+)
+from llmbatch.runner.passes import (
+    MOST_PASSES,
+    as_written,
+    contained_exception,
+    in_thread,
+    is_run_again,
+    settled,
+)
 from llmbatch.runner.row import NOT_RUN, Row, RowBuilder, columns_of_return
-
-MOST_PASSES = 10
-"""How often a task is run again for answers that it did not wait for. Each pass records one more, or is the last."""
-
-TURNS_OF_A_BRANCH = 5
-"""Turns of the event loop in which a branch that goes on behind its case's back asks its next question."""
-
-
-class TaskLeft(Exception):
-    """A task raised what would end the process or the event loop; here it is an exception like any other."""
 
 
 class Done(NamedTuple):
@@ -84,6 +89,7 @@ class CaseRunner:
     run_log: Log
     counters: Counters
     before_again: Callable[[], Awaitable[None]] = _nothing
+    fixtures: Fixtures | None = None
     _rows: RowBuilder = field(default_factory=RowBuilder)
     _bound: dict[str, _Bound] = field(default_factory=dict)
     _sources: SourceRows = field(default_factory=SourceRows)
@@ -132,7 +138,7 @@ class CaseRunner:
         except FATAL:
             for context in passes:
                 with suppress(*FATAL):  # the first is raised already
-                    await _settled(context)
+                    await settled(context)
             raise
         finally:
             paid = self._count(passes, is_seen=is_seen)
@@ -142,12 +148,12 @@ class CaseRunner:
 
     async def _run_again(self, passes: list[CaseContext], case: Case, done: Done) -> Done:
         """Run a case until it waits for all that it asks; `passes` has the contexts so far, and gets the others."""
-        await _settled(passes[-1])
+        await settled(passes[-1])
         while passes[-1].abandoned and len(passes) < MOST_PASSES:
             await self.before_again()
             passes.append(CaseContext(case.id, case.repeat))
             done = await self._run_in(passes[-1], case)
-            await _settled(passes[-1])
+            await settled(passes[-1])
         return done
 
     def _count(self, passes: list[CaseContext], *, is_seen: bool) -> int:
@@ -177,12 +183,14 @@ class CaseRunner:
                 if case.sample.error is not None:
                     return
             arguments = self._arguments(case, *self._bind(context, case))
+            if self.fixtures is not None and case.task.injection.fixtures:
+                arguments |= await self.fixtures.rehearsed(case.task.injection.fixtures, case.task.name)
             if case.task.is_async:
                 await case.task.function(**arguments)
             else:
-                await self._in_thread(case, arguments)
+                await in_thread(self.executor, case.task.function, arguments)
         except (SystemExit, asyncio.CancelledError) as error:
-            _contained_exception(error)
+            contained_exception(error)
         except (Exception, RehearsalOver):  # noqa: BLE001 - the asker has noted what must stop the run
             return
         except BaseExceptionGroup as group:  # of a TaskGroup
@@ -221,10 +229,12 @@ class CaseRunner:
         error: Exception | None = None
         try:
             arguments = self._arguments(case, ask, bound)
+            if self.fixtures is not None and case.task.injection.fixtures:
+                arguments |= await self.fixtures.values(case.task.injection.fixtures, case.task.name)
             if case.task.is_async:
                 returned = await case.task.function(**arguments)
             else:
-                returned = await self._in_thread(case, arguments)
+                returned = await in_thread(self.executor, case.task.function, arguments)
             answers, cost_usd = ask.answers, cost_of(context)
             if cost_usd is None and context.foreign:
                 cost_usd = self._foreign_costs.of(context, bound.model)
@@ -245,7 +255,7 @@ class CaseRunner:
                 cost_usd=cost_usd,
             )
         except (Exception, SystemExit, asyncio.CancelledError) as raised:  # noqa: BLE001 - one case's exception is its row
-            error = _contained_exception(raised)
+            error = contained_exception(raised)
             fatal = first_of(error, FATAL)
             if fatal is not None:
                 raise fatal  # noqa: B904 - what wraps it says less, and is its context
@@ -258,7 +268,7 @@ class CaseRunner:
                 case, failure=failure, context=context, answers=ask.answers, answer=answer, cost_usd=cost_usd
             )
         except (RunAgain, BaseExceptionGroup) as raised:
-            if not context.abandoned or not _is_run_again(raised):
+            if not context.abandoned or not is_run_again(raised):
                 raise
             row, failure = self.not_run(case).row, NOT_RUN
         finally:
@@ -268,7 +278,7 @@ class CaseRunner:
     def _log(self, case: Case, failure: Failure, error: Exception | None) -> None:
         if failure.kind is FailureKind.NOT_RUN:  # how the run ended says it once for all of them
             return
-        if failure.kind is FailureKind.TASK_ERROR and error is not None:
+        if failure.kind is FailureKind.TASK_ERROR and error is not None and not isinstance(error, FixtureFailed):
             write_exception(self.run_log, "task_error", error, case=case.id)
         else:
             self.run_log.write("warning", case=case.id, kind=str(failure.kind), message=failure.message)
@@ -298,54 +308,10 @@ class CaseRunner:
         arguments: dict[str, Any] = {}
         for name in task.arguments:
             if name == "model":
-                arguments[name] = _as_written(model)
+                arguments[name] = as_written(model)
             elif name not in ("sample", "ask", "client"):
                 arguments[name] = case.variant.values[name]
         return _Bound(case.variant, model, (task.withheld, task.samples.name), arguments, frozenset(task.arguments))
-
-    async def _in_thread(self, case: Case, arguments: dict[str, Any]) -> object:
-        call = contextvars.copy_context().run
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, lambda: call(_contained, case.task.function, arguments))
-
-
-def _contained_exception(raised: BaseException) -> Exception:
-    """Return what a task raised as an exception like any other. Raises it where the case itself is cancelled."""
-    match raised:
-        case SystemExit():
-            called = type(raised) is SystemExit
-            left = TaskLeft(f"the task called exit({raised.code!r})" if called else f"the task was {raised.code}")
-        case asyncio.CancelledError():
-            running = asyncio.current_task()
-            if running is not None and running.cancelling():
-                raise raised
-            left = TaskLeft("the task awaited something that was cancelled")
-        case _:
-            assert isinstance(raised, Exception)
-            return raised
-    left.__cause__ = raised
-    return left
-
-
-def _is_run_again(raised: BaseException) -> bool:
-    """Whether a case was left to be run again: by an exception of its own, or by one of a TaskGroup's."""
-    if isinstance(raised, BaseExceptionGroup):
-        return raised.split((Exception, RunAgain))[1] is None
-    return isinstance(raised, RunAgain)
-
-
-async def _settled(context: CaseContext) -> None:
-    """Wait until nothing of a case is on its way any more. Raises what must end the run, if an ask met it."""
-    while context.pending:
-        context.abandoned = True
-        asks = set(context.pending)
-        await asyncio.wait(asks)
-        for ask in asks:
-            error = None if ask.cancelled() else ask.exception()
-            if isinstance(error, FATAL):
-                raise error
-        for _ in range(TURNS_OF_A_BRANCH):
-            await asyncio.sleep(0)
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -359,19 +325,3 @@ def _own_copy(value: object) -> object:
         return copy.deepcopy(value)
     except Exception:  # noqa: BLE001 - an author's object may refuse to be copied, and is then shared
         return value
-
-
-def _contained(function: Callable[..., object], arguments: dict[str, Any]) -> object:
-    """Call a sync task in its thread; a future can carry any exception but StopIteration."""
-    try:
-        return function(**arguments)
-    except StopIteration as error:
-        raise TaskLeft("StopIteration: `next` found nothing") from error
-
-
-def _as_written(model: ResolvedModel | None) -> Model | None:
-    """Return the model as a task gets it: its text, with what other SDKs need beside it."""
-    if model is None:
-        return None
-    key = model.key.reveal() if model.key is not None else ""
-    return Model(model.text, name=model.name, base_url=model.base_url, api_key=key)

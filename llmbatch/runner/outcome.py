@@ -30,6 +30,15 @@ FATAL = (PromptError, UnrecordedConnection, DiskError, CassetteDamaged, Internal
 
 _MISSING = frozenset({FailureKind.NOT_RUN, FailureKind.NOT_RECORDED})
 
+
+class FixtureFailed(Exception):
+    """A case cannot be run: a fixture that it takes has no value. `failure` is what its row says."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 Answers = Sequence[Answer[Any] | None]
 """The answers of a case in the order in which they were put; None for one that never came."""
 
@@ -58,6 +67,8 @@ def failure_of_return(returned: object, answers: Answers) -> Failure | None:
 
 def failure_of_exception(error: Exception, answers: Answers, context: CaseContext) -> Failure:
     """Return the failure behind an exception that left a task."""
+    if isinstance(error, FixtureFailed):
+        return error.failure
     unanswered = first_of(error, (AnswerError, NoAnswerRecorded))
     if isinstance(unanswered, AnswerError):
         failed = [failure for answer in answers if answer is not None and (failure := _failure_of(answer))]

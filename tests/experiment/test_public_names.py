@@ -21,7 +21,7 @@ def test_importing_llmbatch_loads_no_library() -> None:
     """Start-up is for what the command needs; a word of an experiment file needs none of these either."""
     script = (
         "import sys, llmbatch\n"
-        "llmbatch.task, llmbatch.table, llmbatch.parametrize, llmbatch.Answer\n"
+        "llmbatch.task, llmbatch.table, llmbatch.fixture, llmbatch.parametrize, llmbatch.Answer\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
 
@@ -32,7 +32,7 @@ def test_importing_llmbatch_loads_no_library() -> None:
 
 def test_the_public_names_are_those_of_the_api_page() -> None:
     """Everything else is private or lives in a named room."""
-    words = {"task", "parametrize", "param", "table", "Task", "Ask", "Answer", "Model"}
+    words = {"task", "parametrize", "param", "fixture", "table", "Task", "Ask", "Answer", "Model"}
     errors = {"AnswerError", "LlmbatchError"}
     programs = {"run", "arun", "Run", "Cassette"}
 
