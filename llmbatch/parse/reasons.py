@@ -5,7 +5,7 @@ Never pydantic's text: its links carry a version, and the words are sent in re-a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -20,6 +20,7 @@ from llmbatch.parse.shape import VALUE, Shape
 from llmbatch.parse.strict import JsonSchema, resolve
 
 _MOST = 5
+_MOST_CHANGES = 20
 _LABEL_ERRORS = ("literal_error", "enum", "bool_parsing")
 _SAYABLE = (str, int, float)  # a null, a list or an object is no word outside of labels
 _LABEL_KINDS = ("literal_error", "enum", "bool_parsing", "bool_type")
@@ -101,9 +102,11 @@ def word_refused(word: str, shape: Shape[Any]) -> Failure:
     return Failure(FailureKind.OUT_OF_LABEL, message, shortened(word))
 
 
-def show_changes(changes: Iterable[Change], shape: Asked) -> str:
-    """Return what was read as a label, in one line."""
-    return "; ".join(f"{_where(at, shape)}: {show_value(said)} as {label}" for at, said, label in changes)
+def show_changes(changes: Sequence[Change], shape: Asked) -> str:
+    """Return what was read as a label, in one line; at most twenty of them."""
+    shown_ones = [f"{_where(at, shape)}: {show_value(said)} as {label}" for at, said, label in changes[:_MOST_CHANGES]]
+    more = [f"and {len(changes) - _MOST_CHANGES} more"] if len(changes) > _MOST_CHANGES else []
+    return "; ".join([*shown_ones, *more])
 
 
 def show_value(value: Any) -> str:

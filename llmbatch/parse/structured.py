@@ -171,17 +171,16 @@ def _validated(shape: Shape[Any], extracted: Extracted) -> Parsed[Any] | Failure
     if shape.wrapped and not (isinstance(value, dict) and VALUE in value):
         value, source = {VALUE: value}, f'{{"{VALUE}":{source}}}'
     exact, changes = with_exact_labels(value, shape.reading_schema)
-    failure: Failure | None = None
+    refused: Exception | None = None
     for candidate, made in [(source, []), (_dumped(exact), changes)][: 2 if changes else 1]:
         try:
             return Parsed(shape.validate_json(candidate), extracted.how, show_changes(made, shape))
-        except ValidationError as error:
-            failure = refusal_of(error, shape)
         except Exception as error:  # noqa: BLE001 - the author's validators may raise anything; the run goes on
-            name = type(error).__name__
-            failure = Failure(FailureKind.INVALID_ANSWER, f"a validator of {shape.name} raised {name}: {error}", name)
-    assert failure is not None
-    return failure
+            refused = error
+    if isinstance(refused, ValidationError):
+        return refusal_of(refused, shape)
+    name = type(refused).__name__
+    return Failure(FailureKind.INVALID_ANSWER, f"a validator of {shape.name} raised {name}: {refused}", name)
 
 
 def _has_last_members(value: Any, node: Mapping[str, Any], root: Mapping[str, Any]) -> bool:

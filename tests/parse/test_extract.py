@@ -122,6 +122,7 @@ def test_nesting_is_limited() -> None:
 
 
 HOSTILE = [
+    "[THINK]", "\u25c1think\u25b7", "<|channel|>analysis<|message|>", "\n ", "\n\t<think",
     "{", "[", "`", "```\n", "```json\n", '{"', '{"a":', '["', "{'a': ", "[[1],", "{}", "{'}", "<think>", "</think>",
     '{"a": 1,}', '"', '{"a":"\\', "{ ", "[1", '{"a": "b" "c" ', "\\", "{a", "{a:", "{a: [", "\n", "{[", "}{", '{"a" ',
 ]  # fmt: skip

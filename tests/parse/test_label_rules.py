@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import enum
+import time
 from typing import Annotated, Any, Literal
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmbatch.call.failure import Failure, FailureKind
@@ -68,9 +72,13 @@ class Tree(BaseModel):
     below: Annotated[list[Tree], rules(label_aliases={"chore": "feature"})] = []
 
 
-def read(tp: Any, text: str) -> Parsed[Any] | Failure:
+def completion(text: str) -> Completion:
     empty: dict[str, Any] = dict.fromkeys(Completion._fields)
-    return parse_answer(shape_of(tp), Completion(**{**empty, "text": text, "held": {}}), "json_schema")
+    return Completion(**{**empty, "text": text, "held": {}})
+
+
+def read(tp: Any, text: str) -> Parsed[Any] | Failure:
+    return parse_answer(shape_of(tp), completion(text), "json_schema")
 
 
 @pytest.mark.parametrize(
@@ -192,3 +200,45 @@ def test_a_field_may_be_named_like_a_rule() -> None:
         label_aliases: list[str]
 
     assert ("label_match", "label_aliases") == shape_of(Odd).fields
+
+
+LABELS = ("bug fix", "new Feature", "a", "B c d")
+AnyOfFour = Annotated[Literal["bug fix", "new Feature", "a", "B c d"], rules(label_aliases={"defect": "bug fix"})]
+
+
+@given(st.sampled_from([*LABELS, "defect"]), st.data())
+def test_a_label_in_other_letters_and_spaces_is_that_label(said: str, data: st.DataObject) -> None:
+    """In JSON and bare; whatever the case of each letter, and wherever spaces stand."""
+    spaces = st.sampled_from(["", " ", "  ", "\t"])
+    letters = [data.draw(st.sampled_from([each.upper(), each.lower()])) for each in said if each != " "]
+    varied = data.draw(spaces) + "".join(letter + data.draw(spaces) for letter in letters)
+
+    for text in (varied, orjson.dumps({"value": varied}).decode()):
+        answer = read(AnyOfFour, text)
+        assert isinstance(answer, Parsed), (text, answer)
+        assert ("bug fix" if said == "defect" else said) == answer.value
+
+
+@given(st.text(max_size=12))
+def test_no_other_word_is_taken_for_a_label(word: str) -> None:
+    """What is read as a label has its letters, in their order."""
+    answer = read(AnyOfFour, orjson.dumps({"value": word}).decode()) if word.isprintable() else None
+
+    if isinstance(answer, Parsed):
+        plain = "".join(word.split()).casefold()
+        assert plain in {"".join(each.split()).casefold() for each in (answer.value, "defect")}
+
+
+def test_many_wrong_words_among_many_labels_take_bounded_time() -> None:
+    """As many as a hostile answer can hold, in the largest set of labels (the bound is loose: CI machines differ)."""
+    labels: Any = Literal[tuple(f"label {each}" for each in range(999))]
+    text = orjson.dumps({"value": [f"LABEL {each}" for each in range(900)] * 5}).decode()
+    shape = shape_of(list[labels])
+    started = time.thread_time()
+
+    answer = parse_answer(shape, completion(text), "json_schema")
+
+    assert time.thread_time() - started < 2.0
+    assert isinstance(answer, Parsed)
+    assert answer.normalised.startswith("[0]: 'LABEL 0' as label 0; ")
+    assert answer.normalised.endswith("; and 4480 more")
