@@ -124,8 +124,9 @@ def _likelihoods(
     if support in ("ignored", "unknown"):
         return support, 0, "ignored" if support == "ignored" else "unknown"
     assert sampled is not None
-    alternatives = max(position.possible for position in positions_of(sampled))
-    return support, alternatives, "yes" if alternatives > 1 else "ignored"
+    positions = positions_of(sampled)
+    told = max(len(position.alternatives) for position in positions)
+    return support, told, "yes" if any(position.possible > 1 for position in positions) else "ignored"
 
 
 def _worth(sampled: Reply | None, greedy: Reply | None) -> LogprobSupport:

@@ -14,6 +14,7 @@ from llmbatch.capability.questions import MARK, TOKENS_OF_A_COUNT
 from llmbatch.config.capabilities import Support
 from llmbatch.parse.body import load_body
 from llmbatch.parse.completion import Completion, read_completion, usage_of
+from llmbatch.parse.extract import without_thoughts
 from llmbatch.parse.stream import is_stream
 from llmbatch.parse.tool_answer import answered_by_tool
 from llmbatch.policy import verdict_of_reply
@@ -59,8 +60,8 @@ def completion_of(reply: Reply | None) -> Completion | None:
 def thinks(completion: Completion) -> bool:
     """Whether the model wrote thoughts before its answer."""
     counted = completion.usage is not None and completion.usage.tokens_reasoning > 0
-    text = (completion.text or "").lstrip()
-    return bool(completion.reasoning) or counted or text.startswith("<think") or not text
+    text = completion.text or ""
+    return bool(completion.reasoning) or counted or not text.strip() or without_thoughts(text) != text
 
 
 def passes_its_limit(completion: Completion) -> bool:
@@ -139,13 +140,16 @@ def seed_support(first: Reply | None, same: Reply | None, other: Reply | None) -
 
 
 def _text_or_support(reply: Reply | None) -> tuple[str | None, Support]:
-    """Return the text of an answer, or what there being none means."""
+    """Return the text of an answer without thoughts in it, or what there being none means."""
     if refuses(reply):
         return None, "refused"
     completion = completion_of(reply)
     if completion is None or completion.refusal or not completion.text:
         return None, "unknown"
-    return completion.text, "unknown"
+    text = without_thoughts(completion.text)
+    if text != completion.text and not text.strip():  # the thoughts were cut off
+        return None, "unknown"
+    return text, "unknown"
 
 
 def _said(reply: Reply | None) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -105,11 +106,18 @@ ALL = frozenset(
 
 def probed(service: Service, model: str = "m", **defaults: Any) -> Capabilities:
     """Return what a probe of the service finds out."""
+    return found_by(service.reply, model, defaults)
+
+
+def found_by(
+    reply_to: Callable[[Question], Reply | None], model: str = "m", defaults: Mapping[str, Any] = MappingProxyType({})
+) -> Capabilities:
+    """Return what a probe finds out by these replies."""
     conversation = probe(model, defaults)
     questions: Sequence[Question] = next(conversation)
     while True:
         try:
-            questions = conversation.send([service.reply(question) for question in questions])
+            questions = conversation.send([reply_to(question) for question in questions])
         except StopIteration as end:
             found: Capabilities = end.value
             return found
