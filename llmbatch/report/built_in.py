@@ -107,7 +107,7 @@ def _agreement_notes(frame: pl.DataFrame) -> Iterator[str]:
         if row["failed"]:
             yield f"{where}{counted(row['failed'], 'sample')} with failed repeats: {safe(row['failures'])}"
         if row["partial"]:
-            yield f"{where}{counted(row['partial'], 'sample')} left out: this run has not all their repeats"
+            yield f"{where}{counted(row['partial'], 'sample')} left out: not all of their repeats were asked"
 
 
 def _majority(frame: pl.DataFrame) -> Iterator[Grid]:

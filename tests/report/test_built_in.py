@@ -97,7 +97,7 @@ def test_what_a_rate_does_not_count_is_said_below_it() -> None:
 
     one, other = VARIANTS["variant"]
     assert f"{one}: 1 sample with failed repeats: timeout 2" in agreement.notes
-    assert f"{other}: 3 samples left out: this run has not all their repeats" in agreement.notes
+    assert f"{other}: 3 samples left out: not all of their repeats were asked" in agreement.notes
     assert f"{one}: 2 samples without any answer" in majority.notes
 
 

@@ -335,17 +335,17 @@ def test_what_is_compared_is_the_label_or_the_whole_answer(
 
 
 def test_samples_of_which_some_repeats_are_not_there_are_left_out_and_counted() -> None:
-    """As after `--last-failed`: half a sample says nothing of agreement."""
-    samples = [("a", [said("a"), said("a")]), ("a", [said("b")]), ("a", [FAILED])]
+    """As after `--last-failed`, or when a run was ended: half a sample says nothing of agreement."""
+    samples = [("a", [said("a"), said("a")]), ("a", [said("b")]), ("a", [FAILED, Said("not_run", None, None)])]
     rows = rows_of(samples)
 
     (found,) = agreement(repeats(rows, 2)).to_dicts()
-    (nothing,) = agreement(repeats(rows.tail(2), 2)).to_dicts()
+    (nothing,) = agreement(repeats(rows.tail(3), 2)).to_dicts()
 
     assert (1, 2, 1.0, "") == (found["samples"], found["partial"], found["tar_answer"], found["failures"])
     assert (0, 2, None) == (nothing["samples"], nothing["partial"], nothing["tar_answer"])
     assert ["s0"] == votes(repeats(rows, 2))["sample"].to_list()
-    assert 0 == majority(repeats(rows.tail(2), 2)).height
+    assert 0 == majority(repeats(rows.tail(3), 2)).height
 
 
 # frames -----------------------------------------------------------------------------------------------------

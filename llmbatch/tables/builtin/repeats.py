@@ -1,7 +1,7 @@
 """One row a sample of what its repeats said: the votes, and what the tables over repeats are made of.
 
 A failed repeat (a status other than `ok`) has no answer: it agrees with nothing, not even with another failure.
-Samples of which the rows do not hold all repeats, as after `--last-failed`, are left out.
+Samples of which not all repeats were asked, as after `--last-failed` or in a run that was ended, are left out.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmbatch.call.failure import FailureKind
 from llmbatch.tables.builtin.failures import FailureCounts
 from llmbatch.tables.builtin.scoring import scored
 from llmbatch.tables.builtin.summary import ANSWERED
@@ -21,6 +22,9 @@ WHOLE = "(all fields)"
 """What is compared where no column is the label's."""
 
 KEYS = ("llmbatch_task", "llmbatch_variant", "llmbatch_sample")
+_NOT_ASKED = [kind.value for kind in (FailureKind.SAMPLE_ERROR, FailureKind.NOT_RECORDED, FailureKind.NOT_RUN)]
+"""Statuses of a repeat that was put to nobody, so that it says nothing of anybody's stability."""
+
 WINDOW_ROWS = 8192
 """How many rows are looked at together, and a sample's more."""
 
@@ -133,12 +137,12 @@ def _said(schema: pl.Schema, compared: str | None, present: Sequence[str], predi
 
 
 def _by_sample(every: pl.DataFrame) -> pl.DataFrame:
-    """Count for each sample its repeats, those with an answer, a text and a score, and the different texts."""
+    """Count for each sample the repeats that were asked, that have an answer, a text, a score; and different texts."""
     import polars as pl  # noqa: PLC0415 - as above
 
     status, text = pl.col("llmbatch_status"), pl.col("text")
     counts = {
-        "repeats": pl.len(),
+        "repeats": (~status.is_in(_NOT_ASKED)).sum(),
         "ok": (status == "ok").sum(),
         "answered": status.is_in(ANSWERED).sum(),
         "texts": text.count(),
