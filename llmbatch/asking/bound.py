@@ -16,15 +16,17 @@ from llmbatch.experiment.answer import Answer
 class BoundAsk:
     """The `ask` of one case: knows its model, its repeat and what is withheld from prompts.
 
-    `answers` are in the order in which the questions were put; None stands for one that is not there yet.
+    `answers` are in the order in which the questions were put; None stands for one that is not there yet. `embedded`
+    says how texts were last put to an embedding model: what a row tells of a task that asks nothing else.
     """
 
-    __slots__ = ("_asker", "_asking", "answers")
+    __slots__ = ("_asker", "_asking", "answers", "embedded")
 
     def __init__(self, asker: Asker, asking: Asking) -> None:
         self._asker = asker
         self._asking = asking
         self.answers: list[Answer[Any] | None] = []
+        self.embedded: Answer[Any] | None = None
 
     def __call__(self, *arguments: Any, **options: Any) -> Coroutine[Any, Any, Answer[Any]]:
         """Render and key the question now; the returned coroutine brings the answer."""
@@ -36,6 +38,8 @@ class BoundAsk:
         """Return one vector for each text, in their order. Raises AnswerError where one has none."""
         asker, case = self._asker, self._asking.case
         questions = asker.prepare_texts(texts, model, self._asking)
+        if questions:
+            self.embedded = Answer(origin=questions[0].origin)
         vectors: list[list[float]] = []
         for question, vector in zip(questions, await asker.embedder.vectors(questions, case), strict=True):
             if isinstance(vector, Failure):

@@ -19,6 +19,7 @@ from llmbatch.cassette.case import CaseContext
 from llmbatch.client.chat import Envelope
 from llmbatch.config import ResolvedModel
 from llmbatch.errors import TaskError
+from llmbatch.experiment.answer import Origin
 from llmbatch.parse.body import load_body
 from llmbatch.parse.shape import shape_of
 from llmbatch.policy import verdict_of_reply
@@ -54,7 +55,17 @@ def embedding_question(text: str, manner: Manner, case: CaseContext) -> Question
         fix = "leave out lone surrogates, which UTF-8 cannot carry"
         raise TaskError(f"a text for ask.embed has no JSON form: {error}", fix=fix) from None
     digest = manner.address.digest(wire)
-    return Question(manner, manner.origin(None), [], wire, digest, case.repeat, 0, call_key(digest, case.repeat, 0), 0)
+    return Question(
+        manner,
+        Origin(manner.model.text, None, manner.parameters),
+        [],
+        wire,
+        digest,
+        case.repeat,
+        0,
+        call_key(digest, case.repeat, 0),
+        0,
+    )
 
 
 def vector_in(reply: Reply, url: str) -> list[float] | Failure:

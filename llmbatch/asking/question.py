@@ -46,7 +46,7 @@ class Manner(NamedTuple):
     has_choices: bool = False
     """Whether more than one answer is asked for at once."""
 
-    def origin(self, prompt_fingerprint: str | None) -> Origin:
+    def origin(self, prompt_fingerprint: str) -> Origin:
         """Return what the rows of such questions say of it."""
         return Origin(self.model.text, self.mode, self.parameters, prompt_fingerprint)
 

@@ -243,7 +243,7 @@ class CaseRunner:
                 # a good answer that is the only one, as most are, needs no judging
                 answer, columns, failure = returned, returned.columns, None
             else:
-                answer, columns = answer_spoken_of(returned, answers), columns_of_return(returned)
+                answer, columns = answer_spoken_of(returned, answers) or ask.embedded, columns_of_return(returned)
                 failure = failure_of_return(returned, answers)
             row = self._rows.build(
                 case,
@@ -260,7 +260,7 @@ class CaseRunner:
             if fatal is not None:
                 raise fatal  # noqa: B904 - what wraps it says less, and is its context
             failure = failure_of_exception(error, ask.answers, context)
-            answer = answer_spoken_of(None, ask.answers)
+            answer = answer_spoken_of(None, ask.answers) or ask.embedded
             cost_usd = cost_of(context)
             if cost_usd is None and context.foreign:
                 cost_usd = self._foreign_costs.of(context, bound.model)

@@ -81,6 +81,8 @@ def test_each_text_is_paid_for_once_whoever_asks_for_it(tmp_path: Path) -> None:
     assert [True, True] == recorded.rows["same"].to_list()
     assert [2, 2] == recorded.rows["llmbatch_asks"].to_list()
     assert [10, 10] == recorded.rows["llmbatch_tokens_in"].to_list()
+    assert ["service/e"] * 2 == recorded.rows["llmbatch_model"].to_list()
+    assert ['{"dimensions":2,"encoding_format":"float"}'] * 2 == recorded.rows["llmbatch_parameters"].to_list()
     assert [2e-5, 2e-5] == recorded.rows["llmbatch_cost_usd"].to_list()
     assert (3, 1, 0) == (recorded.paid, more.paid, replayed.paid)
     assert recorded.rows.equals(replayed.rows)

@@ -54,6 +54,13 @@ async def review(sample: Comment, ask: Ask) -> Review:
         return Review(verdict=f"{error.kind} {base.what}")
 
 
+@task(samples=review, truth="truth")
+async def judge(sample: Review, ask: Ask) -> Answer[int]:
+    answer = await ask(int, "How good is {verdict}?", sample, extra_body={"n": 2})
+    assert_type(answer.choices, list[Answer[int]])
+    return answer.choices[-1]
+
+
 @task(samples=comments)
 def length(sample: Comment) -> int:
     return len(sample.body)
