@@ -23,7 +23,7 @@ FEWEST_CALLS = 20
 FAILING_SECONDS = 60.0
 """How long more than half of the window may fail before the service is left alone."""
 PAUSES_SECONDS = (15.0, 60.0, 240.0)
-"""How long it is left alone, each time that a probe has failed; then the run stops."""
+"""How long it is left alone, each time that a call which tried it has failed; then the run stops."""
 RECHECK_SECONDS = 1.0
 """A key that worked and is refused is tried once more after this: gateways rotate theirs."""
 _FIRST_SPACE_SECONDS, _LONGEST_SPACE_SECONDS = 0.25, 5.0
@@ -143,9 +143,9 @@ class Breaker:
             return verdict  # began before the pause
         if self._mostly_fails and self._failing_since is None:
             self._failing_since = now
-        probe_failed = self.state is State.TRYING and self._pauses > 0
+        trial_failed = self.state is State.TRYING and self._pauses > 0
         has_tripped = self._failing_since is not None and now - self._failing_since >= FAILING_SECONDS
-        if not probe_failed and not has_tripped:
+        if not trial_failed and not has_tripped:
             return verdict
         why = f"{self._failures} of the last {len(self._window)} calls failed, the last with {verdict.message}"
         if self._pauses == len(PAUSES_SECONDS):

@@ -190,7 +190,7 @@ class Health:
     def _tell_of(self, model: ResolvedModel, breaker: Breaker, *, is_first: bool = False) -> None:
         endpoint, name, why = model.endpoint.name, model.name, breaker.why
         if is_first and breaker.state is State.FLOWING:
-            self._log.write("probe", endpoint=endpoint, model=name, ok=True, why=why)
+            self._log.write("first_answer", endpoint=endpoint, model=name, ok=True, why=why)
         else:
             self._log.write("breaker", endpoint=endpoint, model=name, state=str(breaker.state), why=why)
 

@@ -87,7 +87,7 @@ class Account:
 _OF_ONE_KIND = ("event", "endpoint", "model", "why")
 _OF_CASES = frozenset({"warning", "task_error", "sample_error"})
 _LISTED = frozenset(
-    {"limit", "learned", "breaker", "probe", "stall", "budget", "unstable", "note", "stopped", "table_error"}
+    {"limit", "learned", "breaker", "first_answer", "stall", "budget", "unstable", "note", "stopped", "table_error"}
 )
 
 

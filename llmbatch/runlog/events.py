@@ -58,6 +58,6 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "limit": ("endpoint", "model", "limit", "was", "why"),
     "learned": ("endpoint", "model", "rpm", "tpm"),
     "breaker": ("endpoint", "model", "state", "why"),
-    "probe": ("endpoint", "model", "ok", "why"),
+    "first_answer": ("endpoint", "model", "ok", "why"),
     "budget": ("limit_usd", "spent_usd", "reserved_usd", "why"),
 }

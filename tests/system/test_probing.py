@@ -62,7 +62,7 @@ def test_a_key_that_is_refused_in_mid_run_is_tried_once_more(project: Project, s
     assert finished.code == 0, finished.err
     assert server.truth()["calls"] == 23
     assert [event["state"] for event in events(project, "breaker")] == ["open", "half_open", "closed"]
-    assert [event["ok"] for event in events(project, "probe")] == [True]
+    assert [event["ok"] for event in events(project, "first_answer")] == [True]
 
 
 def test_a_key_that_is_withdrawn_in_mid_run_stops_it_after_one_more_call(project: Project, server: FaultServer) -> None:
