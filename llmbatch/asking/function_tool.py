@@ -13,6 +13,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError
 
+from llmbatch.config import StructuredMode
 from llmbatch.errors import TaskError
 from llmbatch.experiment.place import definition_of, place_of
 from llmbatch.parse.reasons import refusal_of
@@ -33,16 +34,22 @@ class ArgumentsError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FunctionTool:
-    """One function of a question: `declaration` is the member of the request's `tools`."""
+    """One function of a question. `is_strict` says that its arguments are of the subset that strict mode takes."""
 
     name: str
-    declaration: Mapping[str, Any]
+    _function: Mapping[str, Any]
+    is_strict: bool
     json_schema: JsonSchema
     is_async: bool
     _model: type[BaseModel]
     _names: Mapping[str, str]
     wrapped: bool = False
     """As of a shape: arguments are never put into an object, they are one."""
+
+    def declaration(self, mode: StructuredMode) -> Mapping[str, Any]:
+        """Return the member of a request's `tools`; strict where schemas are, since other services may refuse that."""
+        strict = {"strict": True} if self.is_strict and mode == "json_schema" else {}
+        return {"type": "function", "function": {**self._function, **strict}}
 
     def arguments(self, written: object) -> dict[str, Any]:
         """Return the arguments as the function takes them, defaults left out. Raises ArgumentsError.
@@ -181,11 +188,10 @@ def _build(function: Callable[..., Any], name: str, parameters: Mapping[str, _Pa
         declaration["description"] = told
     strict = _strict(schema, name)
     declaration["parameters"] = sent = _untitled(schema) if strict is None else strict
-    if strict is not None:
-        declaration["strict"] = True
     return FunctionTool(
         name,
-        {"type": "function", "function": declaration},
+        declaration,
+        strict is not None,
         sent,
         inspect.iscoroutinefunction(function),
         model,

@@ -153,7 +153,10 @@ def manner_of(arguments: Arguments, model: ResolvedModel, address: Address) -> M
             raise TaskError(
                 "tools= and extra_body both say what the tools are", fix="give the functions alone: tools=[...]"
             )
-        members = {**members, "tools": [*(each.declaration for each in tools.values()), *members.get("tools", ())]}
+        members = {
+            **members,
+            "tools": [*(each.declaration(mode) for each in tools.values()), *members.get("tools", ())],
+        }
     scoring = None
     if "probability_of" in options:
         parameters = with_logprobs(parameters, model)
