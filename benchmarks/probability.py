@@ -5,10 +5,11 @@
 
 Each question is asked 200 times (`--repeats`) at temperature 1 with nothing cut away (top_p 1, top_k 0, min_p 0),
 without a seed, and as text, so that the answer is held to no grammar. Each repeat has its own probabilities, given what
-it wrote before the label; their mean is what the frequency should be. For each label it prints both, with the
+it wrote before the label; the mean over the answers that gave a label, each divided by the sum over its labels, is what
+the frequency among these answers should be. For each label it prints both, with the
 Clopper-Pearson interval of the frequency, at 95 % for all labels of a question together (Bonferroni), and the mean
 probability of the label's first token where it was answered; for each question the p-value of a chi-square test over
-its labels and the rest. An answer without a label counts for the rest.
+its labels, how many answers gave none, and how much probability was attributed to none.
 
 With `--mode json_schema` the service holds the answer to a grammar: the rows then say that the two cannot be compared.
 
@@ -21,7 +22,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,27 +117,22 @@ def write_project(folder: Path, base_url: str, model: str, mode: str, repeats: i
 
 
 def labels_of(rows: Sequence[Mapping[str, Any]]) -> list[Label]:
-    """Return what was found of each label, the one that is none last: what is attributed to none, or not read."""
-    measured = [orjson.loads(row["prob_labels"]) for row in rows if row["prob_labels"]]
-    names = list(dict.fromkeys(name for labels in measured for name in labels))
-    answers = Counter(_answer(row) if row["llmbatch_status"] == "ok" else "" for row in rows)
-    n, part = len(rows), (1 - TOGETHER) / (len(names) + 1)
+    """Return what was found of each label over answers that gave one."""
+    measured = [orjson.loads(row["prob_labels"]) for row in rows]
+    answers = Counter(row["answer"] for row in rows)
+    n, names = len(rows), list(measured[0])
     found = []
-    for name in (*names, ""):
-        mean = sum(labels.get(name, 0.0) for labels in measured) / n
-        probability = mean if name else 1 - sum(label.probability for label in found)
-        interval = stats.binomtest(answers[name], n).proportion_ci(1 - part, "exact")
-        found.append(Label(name, probability, answers[name], interval.low, interval.high, _first_token(rows, name)))
+    for name in names:
+        probability = sum(labels[name] / sum(labels.values()) for labels in measured) / n
+        interval = stats.binomtest(answers[name], n).proportion_ci(1 - (1 - TOGETHER) / len(names), "exact")
+        first_token = _mean(row["prob_first_token"] for row in rows if row["answer"] == name)
+        found.append(Label(name, probability, answers[name], interval.low, interval.high, first_token))
     return found
 
 
-def _first_token(rows: Sequence[Mapping[str, Any]], name: str) -> float:
-    told = [row["prob_first_token"] for row in rows if row["prob_first_token"] is not None and _answer(row) == name]
+def _mean(values: Iterable[float]) -> float:
+    told = list(values)
     return sum(told) / len(told) if told else float("nan")
-
-
-def _answer(row: Mapping[str, Any]) -> str:
-    return str(row["answer"])
 
 
 def p_value(labels: Sequence[Label]) -> float:
@@ -158,17 +154,22 @@ def report(rows: pl.DataFrame) -> Iterator[str]:
     values: list[float] = []
     for (task, sample), frame in rows.group_by("llmbatch_task", "llmbatch_sample", maintain_order=True):
         asked = frame.to_dicts()
-        labels = labels_of(asked)
+        good = [row for row in asked if row["prob_labels"] is not None]
+        labels = labels_of(good)
         values.append(p_value(labels))
         for label in labels:
             inside, count = inside + label.agrees, count + 1
             yield (
-                f"{task:9} {sample:7} {label.name or '(none)':11} prob {label.probability:.4f}"
-                f"  freq {label.count / len(asked):.3f} [{label.low:.3f}, {label.high:.3f}]"
+                f"{task:8} {sample:6} {label.name:10} probability {label.probability:.4f}"
+                f"  frequency {label.count / len(good):.4f} [{label.low:.3f}, {label.high:.3f}]"
                 f"  first token {label.first_token:.3f}  {'agrees' if label.agrees else 'DIFFERS'}"
             )
-        said = Counter((row["prob_source"], row["prob_comparable"], row["prob_note"]) for row in asked)
-        yield f"{task:9} {sample:7} chi-square p {values[-1]:.3f}, n {len(asked)}"
+        missing = _mean(row["prob_missing"] for row in good)
+        yield (
+            f"{task:8} {sample:6} chi-square p {values[-1]:.3f}, {len(good)} of {len(asked)} gave a label, "
+            f"missing {missing:.3f}"
+        )
+        said = Counter((row["prob_source"], row["prob_comparable"], row["prob_note"]) for row in good)
         yield from (
             f"    {times} x {source}, comparable {comparable}, {note}"
             for (source, comparable, note), times in said.items()

@@ -145,6 +145,15 @@ def test_a_bare_word_is_measured_with_what_stands_around_it() -> None:
     assert 0.6 == pytest.approx(answer.columns["prob_first_token"])
 
 
+def test_a_word_that_may_go_on_is_counted_for_no_label() -> None:
+    """`yes,` is as often the beginning of a sentence; only where the answer ends is it known to have been the label."""
+    said = [listing("yes", 0.5, no=0.3, **{"yes,": 0.1}), listing("", 0.6, **{",": 0.2, ".": 0.1, " but": 0.05})]
+    answer = answered(Literal["yes", "no"], reply(body(said, "yes")), "answer", **SAMPLED)
+
+    assert {"yes": 0.5 * 0.6, "no": 0.3} == pytest.approx(answer.prob())
+    assert pytest.approx([0.3, 1 - 0.3]) == answer.columns["prob_ranges"]["yes"]
+
+
 def test_the_request_asks_for_twenty_tokens_at_each_place_unless_the_model_refuses() -> None:
     """What is asked for is part of the question, so that an answer without probabilities is never taken for one."""
 

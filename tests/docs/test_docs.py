@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -21,12 +21,13 @@ from llmbatch.cassette.store import Store
 from llmbatch.cassette.upkeep.exchange.frame import COLUMNS
 from llmbatch.cli.arguments import build_parser
 from llmbatch.collect import collect
-from llmbatch.columns import OWN_COLUMNS
+from llmbatch.columns import OWN_COLUMNS, PROBABILITY_COLUMNS
 from llmbatch.config import load_config
 from llmbatch.config.values import KNOWN_ENDPOINTS
 from llmbatch.errors import ConfigError, ExitCode
 from llmbatch.experiment.ask import AskOptions
 from llmbatch.invocation.options import FORMATS, MODES, RunOptions
+from llmbatch.parse.probability.doubts import Source
 from llmbatch.plan import build_plan
 from llmbatch.tables.builtin.agreement import AGREEMENT_SCHEMA
 from llmbatch.tables.builtin.calls import CALLS_SCHEMA
@@ -149,6 +150,13 @@ def test_every_public_name_is_documented(name: str) -> None:
     spans = code_spans("docs/experiments.md") + "\n" + code_spans("docs/running.md")
 
     assert re.search(rf"(?<!\w){name}(?!\w)", spans), f"no page for users says what {name} is"
+
+
+def test_the_columns_and_sources_of_probabilities_are_documented() -> None:
+    """Who reads a row of an ask with `probability_of` looks them up there."""
+    cells = first_cells(section("docs/probabilities.md", "Columns"))
+
+    assert {column.name for column in PROBABILITY_COLUMNS} | {"prob_source", *get_args(Source)} == cells
 
 
 def test_every_option_of_ask_and_of_run_is_documented() -> None:

@@ -166,8 +166,8 @@ def _written(path: Sequence[Token], before: bytes, spelling: Spelling) -> int | 
             break
         written += token.said.spelled or b""
         reading = spelling.read(written)
-        if reading.state is not State.OPEN:
+        if reading.state in (State.WHOLE, State.GONE):
             break
-    if reading is None or reading.state is State.OPEN:
+    if reading is None or reading.state in (State.OPEN, State.SAID):
         reading = spelling.read(written, ended=True)
     return next(iter(reading.labels)) if reading.state is State.WHOLE else None

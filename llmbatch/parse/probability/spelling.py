@@ -25,6 +25,7 @@ class State(Enum):
     """How far a text is on its way to a label."""
 
     OPEN = "the beginning of a label, or of several"
+    SAID = "a label, and behind it what may stand behind one, or may go on to more"
     WHOLE = "one label, whole"
     GONE = "no label"
 
@@ -112,8 +113,12 @@ class WordSpelling:
             return Reading(State.WHOLE, whole) if whole and not rest else self._gone
         labels = set(_begun(text, rest, self._forms).labels) | set(_begun(bare, rest, self._forms).labels)
         stripped = bare.rstrip(AROUND_A_WORD)
-        if not rest or _may_follow(rest, AROUND_A_WORD):
-            labels |= _matched(stripped, self._forms) if bare else self._gone.labels
+        if not bare and _may_follow(rest, AROUND_A_WORD):
+            labels |= self._gone.labels
+        said = _matched(stripped, self._forms) if stripped != bare and _may_follow(rest, AROUND_A_WORD) else None
+        if said and said >= labels:
+            return Reading(State.SAID, said)
+        labels |= said or set()
         return Reading(State.OPEN, frozenset(labels)) if labels else self._gone
 
 

@@ -8,6 +8,8 @@ read as the labels that it may still become:
 * several: it cannot be split, since what the model would have written there was never asked. It is `undecided`.
 * none: it is `elsewhere`.
 
+A bare word that was said, with a comma behind it, may go on as well as end: that is `undecided` too.
+
 Tokens beyond those listed are `unlisted`. What the path itself comes to is known to its end. Several answers with
 the same beginning make the tree larger: a branch that one of them has taken is walked, and no longer assumed.
 """
@@ -29,6 +31,7 @@ class Fate(Enum):
 
     WHOLE = "a label was written to its end"
     BEGUN = "a label was begun"
+    GOING_ON = "a label was said, and what stands behind it may go on to more"
     ELSEWHERE = "something else was begun"
     UNLISTED = "the service does not say what"
 
@@ -86,7 +89,7 @@ def spread_over_labels(paths: Sequence[Sequence[Token]], spelling: Spelling, cou
         _sums(attributed),
         _sums(certain),
         _sums(possible),
-        math.fsum([*left[Fate.BEGUN], *left[Fate.WHOLE]]),
+        math.fsum([*left[Fate.BEGUN], *left[Fate.WHOLE], *left[Fate.GOING_ON]]),
         math.fsum(left[Fate.ELSEWHERE]),
         math.fsum(left[Fate.UNLISTED]),
     )
@@ -109,15 +112,16 @@ def _branches(
             continue
         longer = written if listed.ends else written + listed.spelled
         reading = spelling.read(longer, ended=listed.ends)
-        taken = [path for path in paths if len(path) > at + 1 and path[at].said.spelled == listed.spelled]
-        if reading.state is State.OPEN and taken and not listed.ends:
-            yield from _branches(taken, at + 1, longer, probability, spelling)
+        taken = [path for path in paths if path[at].said.spelled == listed.spelled]
+        longest = [path for path in taken if len(path) > at + 1]
+        if reading.state in (State.OPEN, State.SAID) and longest and not listed.ends:
+            yield from _branches(longest, at + 1, longer, probability, spelling)
         else:
-            yield Branch(probability, reading.labels, _fate(reading))
+            yield Branch(probability, reading.labels, _fate(reading, is_the_end=bool(taken)))
     yield Branch(weight * here.unlisted, open_labels, Fate.UNLISTED)
 
 
-def _fate(reading: Reading) -> Fate:
-    if reading.state is State.WHOLE:
-        return Fate.WHOLE
-    return Fate.BEGUN if reading.state is State.OPEN else Fate.ELSEWHERE
+def _fate(reading: Reading, *, is_the_end: bool) -> Fate:
+    if reading.state is State.SAID:  # an answer that ended so did not go on
+        return Fate.BEGUN if is_the_end else Fate.GOING_ON
+    return {State.WHOLE: Fate.WHOLE, State.OPEN: Fate.BEGUN, State.GONE: Fate.ELSEWHERE}[reading.state]
