@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FAILURES_SHOWN = 10
 VOTES_SHOWN = 10
+LABELS_SHOWN = 20
 
 
 def grids_of(name: str, frame: pl.DataFrame, *, rows_shown: int = 20) -> list[Grid]:
@@ -157,11 +158,17 @@ def _votes(frame: pl.DataFrame) -> Iterator[Grid]:
 
 
 def _per_class(frame: pl.DataFrame) -> Iterator[Grid]:
+    """Show the first labels and, last, the two averages."""
+    import polars as pl  # noqa: PLC0415 - a frame is there, so polars is
+
     for (task, variant), part in frame.group_by("task", "variant", maintain_order=True):
-        shown = ["label", "precision", "recall", "f1", "support"]
+        columns = ["label", "precision", "recall", "f1", "support"]
         if part["not_scored"].sum():
-            shown.append("not_scored")
-        yield grid(f"classes of {_title(task, variant)}", part.select(shown))
+            columns.append("not_scored")
+        more = part.height - 2 - LABELS_SHOWN
+        shown = pl.concat([part.head(LABELS_SHOWN), part.tail(2)]) if more > 0 else part
+        notes = [f"and {counted(more, 'more label', 'more labels')}"] if more > 0 else []
+        yield grid(f"classes of {_title(task, variant)}", shown.select(columns), notes=notes)
 
 
 def _confusion(frame: pl.DataFrame) -> Iterator[Grid]:

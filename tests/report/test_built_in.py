@@ -124,3 +124,16 @@ def test_tasks_with_other_numbers_of_repeats_have_grids_of_their_own() -> None:
     titles = [each.title for each in grids_of("agreement", pl.concat([AGREEMENT, other]))]
 
     assert ["agreement over 5 repeats of classify", "agreement over 3 repeats of judge"] == titles
+
+
+def test_classes_end_with_their_averages_however_many_there_are() -> None:
+    """Twenty labels and how many more there are; one grid a variant."""
+    names = [*(f"label{n:02}" for n in range(23)), "(macro average)", "(weighted average)"]
+    rates = dict.fromkeys(("precision", "recall", "f1"), 0.5)
+    frame = pl.DataFrame({"task": "t", "variant": "v", "label": names, **rates, "support": 2, "not_scored": 0})
+
+    (shown,) = grids_of("per_class", frame)
+
+    assert ("classes of t[v]", ("and 3 more labels",)) == (shown.title, shown.notes)
+    assert ["label19", "(macro average)", "(weighted average)"] == [row[0] for row in shown.rows[-3:]]
+    assert "not_scored" not in shown.headers

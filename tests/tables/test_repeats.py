@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmbatch.stats import wilson_interval
@@ -147,6 +147,7 @@ def naive_majority(sample: Sample) -> tuple[str | None, int]:
     return next((each for each in answers if answers.count(each) == most), None), most
 
 
+@settings(max_examples=50)
 @given(studies())
 @example((2, [("a", [FAILED, FAILED])]))
 @example((2, [("a", [UNREADABLE, UNREADABLE])]))
@@ -164,6 +165,7 @@ def test_rates_of_agreement_are_those_of_their_definitions(study: tuple[int, lis
         assert pytest.approx(expected, abs=1e-6) == (found[f"{rate}_low"], found[f"{rate}_high"])
 
 
+@settings(max_examples=50)
 @given(studies())
 @example((4, [("a", [said("b"), said("a"), said("a"), said("b")])]))
 def test_the_majority_is_the_first_of_the_most_frequent_answers(study: tuple[int, list[Sample]]) -> None:
@@ -181,6 +183,7 @@ def test_the_majority_is_the_first_of_the_most_frequent_answers(study: tuple[int
         assert row["correct"] == (None if answer is None else answer == sample[0])
 
 
+@settings(max_examples=50)
 @given(studies())
 def test_accuracy_of_the_majority_stands_beside_that_of_single_repeats(study: tuple[int, list[Sample]]) -> None:
     """Both over what was answered; a sample without any answer has no majority, and is counted."""
@@ -199,6 +202,7 @@ def test_accuracy_of_the_majority_stands_beside_that_of_single_repeats(study: tu
     assert pytest.approx(sum(most for (_, most), _ in best) / (k * len(samples)), abs=1e-6) == found["vote_share"]
 
 
+@settings(max_examples=50)
 @given(studies())
 def test_frequencies_are_of_the_repeats_that_the_model_answered(study: tuple[int, list[Sample]]) -> None:
     """What cannot be read is missing from the labels' shares; what the service failed is no answer at all."""
@@ -243,6 +247,7 @@ def test_repeats_that_all_agree_make_no_interval_narrower() -> None:
         assert single[name] == repeated[name]
 
 
+@settings(max_examples=50)
 @given(studies())
 def test_the_summary_takes_the_repeats_of_a_sample_as_one_cluster(study: tuple[int, list[Sample]]) -> None:
     """By the variance of a ratio over clusters, in fractions; never narrower than if all cases were independent."""
