@@ -15,6 +15,7 @@ from llmbatch.capability.likelihoods import positions_of, support_of
 from llmbatch.capability.questions import (
     BUILT_IN,
     FEWER_ALTERNATIVES,
+    TOKENS_OF_A_COUNT,
     TOKENS_OF_A_THINKER,
     Question,
     Wording,
@@ -78,7 +79,11 @@ def _parameters(wording: Wording) -> Generator[Sequence[Question], Sequence[Repl
         [reply] = yield [counting(wording)]
         answer = reading.completion_of(reply)
         if answer is not None:
-            return _Taken(wording, answer, wording.limit_name is not None)
+            is_limited = wording.limit_name is not None and wording.tokens_of_a_count == TOKENS_OF_A_COUNT
+            return _Taken(wording, answer, is_limited)
+        if reading.wants_more_tokens(reply) and wording.tokens_of_a_count == TOKENS_OF_A_COUNT:
+            wording = wording._replace(tokens=TOKENS_OF_A_THINKER, tokens_of_a_count=TOKENS_OF_A_THINKER)
+            continue
         if reply is None or not reading.refuses(reply):
             return None
         named = reading.refused_parameter(reply, _sent(wording))

@@ -59,6 +59,7 @@ class Wording(NamedTuple):
     limit_name: LimitName | None = "max_tokens"
     refused: frozenset[str] = frozenset()
     tokens: int = TOKENS
+    tokens_of_a_count: int = TOKENS_OF_A_COUNT
 
     def ask(
         self, name: str, prompt: str, members: Mapping[str, Any], *, draw: int = 0, tokens: int | None = None
@@ -74,7 +75,7 @@ class Wording(NamedTuple):
 
 def counting(wording: Wording, parameters: Mapping[str, float] = BUILT_IN, name: str = "parameters") -> Question:
     """Return the plain question that every parameter of an ask is tried with; its answer is longer than its limit."""
-    return wording.ask(name, _COUNT, parameters, tokens=TOKENS_OF_A_COUNT)
+    return wording.ask(name, _COUNT, parameters, tokens=wording.tokens_of_a_count)
 
 
 def features(wording: Wording) -> list[Question]:

@@ -21,8 +21,8 @@ from llmbatch.policy import verdict_of_reply
 
 ANY_MODEL_API = "https://service.example/v1/chat/completions"
 """Replies are judged by what they say, not by where they come from."""
-_TOO_SHORT = ("could not finish", "reached", "higher max_tokens")
-"""How services refuse that a limit leaves a model no room for its thoughts: the limit is too low, not unknown."""
+_TOO_FEW = ("could not finish the message", "output limit was reached", "higher max_tokens")
+"""How services say that a limit leaves a model no room for its thoughts: the parameter is taken, its value too low."""
 _ROOM = 8
 """Tokens that an answer may be longer than its limit: services count the end of an answer differently."""
 
@@ -32,8 +32,15 @@ def refuses(reply: Reply | None) -> bool:
     if reply is None or reply.status < 400:
         return False
     verdict = verdict_of_reply(reply, url=ANY_MODEL_API)
-    said = verdict.message.lower()
-    return verdict.kind is FailureKind.BAD_REQUEST and not any(words in said for words in _TOO_SHORT)
+    return verdict.kind is FailureKind.BAD_REQUEST and not wants_more_tokens(reply)
+
+
+def wants_more_tokens(reply: Reply | None) -> bool:
+    """Whether a service refuses an answer of so few tokens, since the model has not thought to its end with them."""
+    if reply is None or reply.status not in {400, 422}:
+        return False
+    said = verdict_of_reply(reply, url=ANY_MODEL_API).message.lower()
+    return any(words in said for words in _TOO_FEW)
 
 
 def refused_parameter(reply: Reply, sent: Sequence[str]) -> str | None:

@@ -24,7 +24,7 @@ class Service:
     """`follows` and `refuses` are members of a request; `wording` is what a refusal of one of them says.
 
     `logprobs` tells how it reports probabilities, `down` the questions (by a member or word in them) that it is too
-    busy for.
+    busy for, `least_tokens` how few it needs for its thoughts.
     """
 
     follows: frozenset[str] = frozenset()
@@ -33,6 +33,7 @@ class Service:
     logprobs: str = "raw"
     thinks: bool = False
     down: frozenset[str] = frozenset()
+    least_tokens: int = 0
     heard: list[dict[str, Any]] = field(default_factory=list)
 
     def reply(self, question: Question) -> Reply | None:
@@ -45,6 +46,9 @@ class Service:
         refused = sorted(names & self.refuses)
         if refused:
             said = {"message": self.wording.format(name=refused[0]), "type": "invalid_request_error"}
+            return Reply(400, "Bad Request", {}, orjson.dumps({"error": said}))
+        if max(body.get("max_tokens", 0), body.get("max_completion_tokens", 0)) < self.least_tokens:
+            said = {"message": "Could not finish the message because max_tokens or model output limit was reached."}
             return Reply(400, "Bad Request", {}, orjson.dumps({"error": said}))
         if "stream" in body and "stream" in self.follows:
             return self._streamed(body)

@@ -131,6 +131,20 @@ def test_a_model_that_thinks_is_given_room_for_it() -> None:
     assert {16, 1500} == {body["max_tokens"] for body in service.heard}
 
 
+def test_a_limit_that_is_too_low_for_a_model_to_think_is_raised() -> None:
+    """The refusal names `max_tokens`, and is not about whether it is taken."""
+    service = Service(ALL, least_tokens=200, refuses=frozenset({"temperature"}))
+    found = probed(service)
+
+    assert (("temperature",), (), "max_tokens", "yes") == (
+        found.left_out,
+        found.ignored,
+        found.limit_name,
+        found.json_schema,
+    )
+    assert [16, 16, 1500] == [body["max_tokens"] for body in service.heard][:3]
+
+
 def test_what_the_configuration_adds_to_requests_is_part_of_the_questions() -> None:
     """What decides which of many machines answers decides what it can do; what the probe varies is its own."""
     service = Service(ALL)

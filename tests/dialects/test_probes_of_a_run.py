@@ -25,11 +25,29 @@ Label = Literal["corrective", "adaptive", "perfective"]
 async def classify(sample: dict[str, Any], ask: Ask) -> dict[str, Any]:
     first = await ask(Label, "classify.md", sample)
     question = "Judge {message} " + first.value
-    async with asyncio.TaskGroup() as group:
-        verdict = group.create_task(ask(Label, question, sample, model="judge/JUDGE"))
-        again = group.create_task(ask(Label, question, sample, model="judge/JUDGE", draw=1))
-    return {"first": first.value, "verdict": verdict.result().value, "again": again.result().value}
+BRANCHES
+    return {"first": first.value, "verdict": verdict.value, "again": again.value}
 """
+
+
+BRANCHES = {
+    "group": """    async with asyncio.TaskGroup() as group:
+        one = group.create_task(ask(Label, question, sample, model="judge/JUDGE"))
+        two = group.create_task(ask(Label, question, sample, model="judge/JUDGE", draw=1))
+    verdict, again = one.result(), two.result()""",
+    "gather": """    verdict, again = await asyncio.gather(
+        ask(Label, question, sample, model="judge/JUDGE"),
+        ask(Label, question, sample, model="judge/JUDGE", draw=1),
+        return_exceptions=True,
+    )""",
+    "caught": """    verdict = again = first
+    try:
+        verdict = await ask(Label, question, sample, model="judge/JUDGE")
+        again = await ask(Label, question, sample, model="judge/JUDGE", draw=1)
+    except BaseException:
+        pass""",
+}
+"""Ways in which a task may come upon a model, some of which let nothing out that ends it."""
 
 
 class Down(VLLM):
@@ -107,14 +125,15 @@ def test_a_cassette_without_a_probe_goes_on_as_it_was_begun(study: MakeStudy) ->
     assert (0, 3) == (probes(service), len(service.questions))
 
 
-def test_a_model_that_is_first_asked_in_mid_run_is_probed_before_its_question(study: MakeStudy) -> None:
+@pytest.mark.parametrize("branches", BRANCHES.values(), ids=BRANCHES)
+def test_a_model_that_is_first_asked_in_mid_run_is_probed_before_its_question(branches: str, study: MakeStudy) -> None:
     """The case is run again from its start; its other answers are not asked again, and a replay makes the same row."""
     with serving(DeepSeek()) as service, serving(VLLM()) as judge:
         made = study(service, ["good", "more"], None)
         settings = made.root / "llmbatch.toml"
         text = judge.dialect.configuration(judge.address, None).replace("endpoints.service", "endpoints.judge")
         settings.write_text(settings.read_text() + text, encoding="utf-8")
-        made.write_experiment(JUDGED.replace("JUDGE", judge.dialect.model))
+        made.write_experiment(JUDGED.replace("BRANCHES", branches).replace("JUDGE", judge.dialect.model))
         code = made.run()
     rows = made.rows()
 
