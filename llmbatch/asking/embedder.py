@@ -45,7 +45,7 @@ class Embedder:
                 outcomes[key] = reply
         missing = [question for key, question in once.items() if key not in outcomes]
         if case.rehearsal and missing:
-            for question in missing:
+            for question in missing if case.tells_misses else ():
                 self.on_miss(question, case)
             case.count_miss()  # one, however many texts there are
         asked = await asyncio.gather(*(self.obtain(question, case) for question in missing))

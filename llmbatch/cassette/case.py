@@ -88,6 +88,9 @@ class CaseContext:
         "replies",
     )
 
+    tells_misses = True
+    """Whether what is missing in a rehearsal is told of: not for a case that is only another's sample."""
+
     _lock = threading.Lock()  # one for all: it is held for a few steps, and a case would seldom need its own
 
     def __init__(self, case_id: str, repeat: int, *, rehearsal: bool = False) -> None:
@@ -195,6 +198,17 @@ class CaseContext:
                 f"two branches of {self.case_id} send the same request, and nothing says which is draw 0",
                 fix=fix,
             )
+
+
+class RehearsalOfASample(CaseContext):
+    """The rehearsal of a case for its row alone: it has one of its own, which tells what is missing."""
+
+    __slots__ = ()
+
+    tells_misses = False
+
+    def __init__(self, case_id: str, repeat: int) -> None:
+        super().__init__(case_id, repeat, rehearsal=True)
 
 
 _DRAW_FIX = "give each ask its own `draw=`, or put them one after another in one task"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from llmbatch.asking.asker import Asker, Asking
 from llmbatch.asking.bound import BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
-from llmbatch.cassette.case import CaseContext, RehearsalOver, RunAgain, current_case
+from llmbatch.cassette.case import CaseContext, RehearsalOfASample, RehearsalOver, RunAgain, current_case
 from llmbatch.config import ResolvedModel
 from llmbatch.experiment.answer import Answer
 from llmbatch.plan import Case
@@ -204,8 +204,7 @@ class CaseRunner:
         source = case.sample.value
         if source.task.source is not None:
             source = await self._rehearsed_row(source)
-        context = CaseContext(source.id, source.repeat, rehearsal=True)
-        return given_row(case, await self._run_in(context, source))
+        return given_row(case, await self._run_in(RehearsalOfASample(source.id, source.repeat), source))
 
     @classmethod
     def is_running_in(cls, frame: FrameType) -> bool:

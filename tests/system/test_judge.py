@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import llmbatch
+from llmbatch.asking.asker import Asker
+from llmbatch.cassette.store import Store
+from llmbatch.collect import collect
+from llmbatch.config import load_config
+from llmbatch.invocation.models import Models
+from llmbatch.plan import build_plan
+from llmbatch.prompt import Prompts
+from llmbatch.runlog import NoLog
+from llmbatch.runner.case import CaseRunner
+from llmbatch.runner.counters import Counters
 from tests.support.project import Project
 from tests.support.scripted import ScriptedModel, said
 
@@ -175,3 +186,19 @@ def test_a_judge_in_the_same_task_is_one_more_ask(home: Path) -> None:
     assert (4, 2) == (recorded.paid, edited.paid)
     assert (2, 4) == asked
     assert [22, 22] == [row["llmbatch_tokens_in"] + row["llmbatch_asks"] for row in edited.iter_rows()]
+
+
+async def test_a_rehearsal_hears_once_of_what_is_missing(home: Path) -> None:
+    """What a judge's sample needs is told of where it is asked: a forecast would count it twice."""
+    with ScriptedModel(spoken) as model:
+        study(home, model)
+    plan = build_plan(collect(home / "experiments" / "study.py"))
+    models, heard = Models(load_config(home / "experiments", {})), list[str]()
+    with Store(home / "cassettes" / "study") as store, ThreadPoolExecutor(1) as executor:
+        asker = Asker(store, Prompts(plan.experiment.base_folders), models.resolve)
+        asker.on_miss = lambda question, case: heard.append(case.case_id)
+        runner = CaseRunner(asker, models.of_case, lambda model: None, executor, NoLog(), Counters())
+        for case in plan.first_cases():
+            await runner.rehearse(case)
+
+    assert ["first[m1]::a", "first[m2]::a"] == heard
