@@ -66,10 +66,11 @@ def test_more_repeats_pay_for_the_new_ones_alone(study: Project, server: FaultSe
 
 
 def test_answers_that_vary_replay_as_they_were_given(study: Project, server: FaultServer) -> None:
-    """Each repeat its own, at any concurrency: the same bytes of every table."""
+    """Each repeat its own, at any concurrency and number of polars' threads: the same bytes of every table."""
     study.write_experiment(WARM)
     study.exp("--repeat", "4", "--concurrency", "20")
     recorded = study.run_folders()[-1]
+    study.environ["POLARS_MAX_THREADS"] = "1"
     again = study.exp("--repeat", "4", "--offline", "--concurrency", "1")
     replayed = study.run_folders()[-1]
 

@@ -1,12 +1,12 @@
 """Several asks of one case: gathered, one after the other, of labels and of plain text."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Literal, assert_type
 
 from pydantic import BaseModel
 
-from llmbatch import Answer, AnswerError, Ask, LlmbatchError, task
+from llmbatch import Answer, AnswerError, Ask, LlmbatchError, fixture, task
 
 
 class Comment(BaseModel):
@@ -33,8 +33,21 @@ def comment_fields(sample: Comment) -> dict[str, str]:
     return {"body": sample.body}
 
 
+@fixture()
+def words() -> list[str]:
+    return ["please", "thanks"]
+
+
+@fixture(scope="task")
+async def vectors(ask: Ask, words: list[str]) -> AsyncIterator[list[list[float]]]:
+    yield await ask.embed(words)
+
+
+assert_type(words(), list[str])
+
+
 @task(samples=comments, repeat=3)
-async def review(sample: Comment, ask: Ask) -> Review:
+async def review(sample: Comment, ask: Ask, vectors: list[list[float]]) -> Review:
     async with asyncio.TaskGroup() as group:
         first = group.create_task(ask("Is this kind? {body}", sample, draw=0))
         second = group.create_task(ask(Literal["yes", "no"], "Is this kind? {body}", sample, draw=1))
