@@ -40,7 +40,7 @@ def _make(
     taken = inspect_fixture(one, declared)
     needs = tuple(_make(each, declared, made, (*on_the_way, name)) for each in taken if each in declared)
     for need in needs:
-        if one.scope == "experiment" and need.scope == "task":
+        if one.scope != "task" and need.scope == "task":
             raise TaskError(
                 f"{name} is made once for the experiment, and takes `{need.name}`, which each task has of its own",
                 place=one.place,

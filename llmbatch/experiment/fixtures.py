@@ -10,7 +10,9 @@ from llmbatch.errors import TaskError
 from llmbatch.experiment.place import definition_of, nearest, place_of
 
 F = TypeVar("F", bound=Callable[..., Any])
-Scope = Literal["experiment", "task"]
+Scope = Literal["run", "experiment", "task"]
+"""A run is of one experiment, so the first two are the same."""
+
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 FIXTURE_ATTRIBUTE = "__llmbatch_fixture__"
@@ -59,7 +61,9 @@ def fixture(*, scope: Scope = "experiment") -> Callable[[F], F]:
     if scope not in SCOPES:
         near = nearest(str(scope), SCOPES)
         raise TaskError(
-            f"there is no scope {scope!r}", known=", ".join(SCOPES), fix=f"write {near or SCOPES[0]!r}, or leave it out"
+            f"there is no scope {scope!r}",
+            known=", ".join(SCOPES),
+            fix=f"write {near!r}" if near else "leave it out: once for the experiment",
         )
 
     def decorate(function: F) -> F:

@@ -26,7 +26,7 @@ def collected(folder: Path, text: str) -> object:
 def test_a_task_takes_a_fixture_by_name_with_all_that_it_needs(tmp_path: Path) -> None:
     """Also one that the file imports; arguments of the run stand apart from it."""
     (tmp_path / "shared.py").write_text(
-        "from llmbatch import fixture\n\n@fixture(scope='experiment')\ndef words():\n    yield ['a']\n",
+        "from llmbatch import fixture\n\n@fixture(scope='run')\ndef words():\n    yield ['a']\n",
         encoding="utf-8",
     )
     text = "from shared import words\n\n@fixture(scope='task')\nasync def pool(words, ask, size=3): ...\n"
@@ -38,7 +38,7 @@ def test_a_task_takes_a_fixture_by_name_with_all_that_it_needs(tmp_path: Path) -
     (pool,) = say.injection.fixtures
     (words,) = pool.needs
     assert (("ask",), "task", True, False) == (pool.arguments, pool.scope, pool.is_async, pool.yields)
-    assert ((), "experiment", False, True) == (words.arguments, words.scope, words.is_async, words.yields)
+    assert ((), "run", False, True) == (words.arguments, words.scope, words.is_async, words.yields)
 
 
 @pytest.mark.parametrize(

@@ -103,3 +103,24 @@ def test_further_repeats_of_recorded_samples_are_asked_about(project: Project, s
     assert (2, 1) == (code, seen.count(QUESTION)), seen
     assert "24 calls would cost $" in seen
     assert 12 == server.truth()["calls"]
+
+
+def test_what_waits_for_a_fixture_is_asked_about_when_it_is_made(project: Project, server: FaultServer) -> None:
+    """Nothing can be foreseen before it, so it is let through as far as was said; the cases are asked about then."""
+    fixture = """
+from llmbatch import fixture
+
+@fixture()
+async def guide(ask):
+    return (await ask("Say something.", model="service/model-a")).value
+"""
+    asking = ONE_MODEL.replace("ask: Ask)", "ask: Ask, guide: str)").replace("sample)", '{**sample, "guide": guide})')
+    project.write_experiment(fixture + asking)
+    project.configure("ask_above_usd = 0")
+    add_settings(project, PRICED)
+
+    code, seen = at_terminal(project, answer="n")
+
+    assert (2, 1) == (code, seen.count(QUESTION)), seen
+    assert "12 calls would cost $" in seen
+    assert 1 == server.truth()["calls"]
