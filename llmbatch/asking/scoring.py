@@ -18,8 +18,8 @@ from llmbatch.parse.stream import is_stream, join_stream
 
 TOP_LOGPROBS = 20
 """As many as the services list at most."""
-_DIGITS = 12
-"""Of a number in a row: more than a float32 has, and few enough to be the same wherever it is computed."""
+_DIGITS = 9
+"""That count, of a number in a row: as many as a float32 has, and few enough to be the same on every machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _by_label(measured: Measured, values: Iterable[float | tuple[float, float]])
 
 
 def _rounded(probability: float) -> float:
-    return round(probability, _DIGITS)
+    return float(f"{probability:.{_DIGITS}g}")
 
 
 def _document_of(reply: Reply) -> Any:

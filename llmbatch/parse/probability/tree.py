@@ -105,14 +105,16 @@ def _branches(
     """Yield the branches below what is written; together they have the probability `weight`."""
     open_labels = spelling.read(written).labels
     here = paths[0][at]
-    for listed in (here.said, *here.others):
+    for place, listed in enumerate((here.said, *here.others)):
         probability = weight * listed.probability
         if listed.spelled is None:
             yield Branch(probability, open_labels, Fate.UNLISTED)
             continue
         longer = written if listed.ends else written + listed.spelled
         reading = spelling.read(longer, ended=listed.ends)
-        taken = [path for path in paths if path[at].said.spelled == listed.spelled]
+        # another token of the same bytes is another token, after which the model may go on otherwise
+        is_another = place > 0 and listed.spelled == here.said.spelled
+        taken = [] if is_another else [path for path in paths if path[at].said.spelled == listed.spelled]
         longest = [path for path in taken if len(path) > at + 1]
         if reading.state in (State.OPEN, State.SAID) and longest and not listed.ends:
             yield from _branches(longest, at + 1, longer, probability, spelling)

@@ -147,6 +147,18 @@ def test_a_byte_token_is_the_byte_it_names() -> None:
     assert {"red": 0.1, "grün": 0.9} == pytest.approx(probabilities(document(*tokens), "grün", Colour, "answer"))
 
 
+def test_another_token_of_the_same_bytes_is_not_taken_for_the_one_that_was_written() -> None:
+    """After it the model may go on otherwise: where several labels are left, its share is undecided."""
+    said = token("gr", 0.5, {"red": 0.2})
+    said["top_logprobs"].append(said["top_logprobs"][0] | {"logprob": math.log(0.3)})
+    tokens = [said, token("ün", 0.6, {"ow": 0.4}), token("")]
+    found = measure(document(*tokens), "grün", closed_field(shape_of(Literal["red", "grün", "grow"]), "answer"), 20)
+    assert isinstance(found, Measured), found
+
+    assert (0.2, 0.3, 0.2) == pytest.approx(found.spread.attributed)
+    assert 0.3 == pytest.approx(found.spread.undecided)
+
+
 class Aliased(BaseModel):
     label: Annotated[
         Literal["corrective", "adaptive"],
