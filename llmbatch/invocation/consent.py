@@ -62,7 +62,8 @@ class Consent:
     async def _decide(self, order: Order) -> None:
         """Set how much is approved, or end the run."""
         try:
-            if self._approved_usd < 0 and self._is_cheap(order):
+            # a question of a probe costs less than those of the cases
+            if self._approved_usd < 0 and not order.is_probe and self._is_cheap(order):
                 self._approved_usd = self.above_usd
                 return
             foreseen = await self.foresee()
@@ -137,7 +138,7 @@ def consent_of(
 
             asker = Asker(work.store, Prompts(work.plan.experiment.base_folders), work.models.resolve)
             rehearsing = replace(runner, asker=asker, counters=Counters())
-            return await Scout(prepared, asker, rehearsing, spending.book).foresee()
+            return await Scout(prepared, asker, rehearsing, spending.book, work.known).foresee()
 
         return Consent(
             engine,

@@ -29,6 +29,9 @@ from llmbatch.parse.completion import usage_of
 from llmbatch.policy.verdict import is_model_api
 from llmbatch.runner.counters import Counters
 
+PROBES = PROBE.rstrip(":")
+"""Who asks what a model can do, where it is told beside the variants."""
+
 MOST_LOOKED_INTO = 50
 """Misses of each variant for which the nearest recorded request is looked for."""
 
@@ -60,7 +63,7 @@ class Calls:
 
     def probe_missed(self, call: Call, wire: bytes) -> None:
         """Count a question that finds out what a model can do."""
-        self._add(Asked(PROBE.rstrip(":"), model_of(wire) or "", call.request.url), call.key, wire)
+        self._add(Asked(PROBES, model_of(wire) or "", call.request.url), call.key, wire)
 
     def missed(self, call: Call, case: str | None, failure: RecordedFailure | None) -> None:
         """Count a miss."""

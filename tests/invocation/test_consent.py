@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +102,14 @@ async def test_a_run_with_few_cases_left_looks_no_further() -> None:
     await table.play(8)
 
     assert (8, []) == (table.made, table.questions)
+
+
+async def test_a_cheap_probe_does_not_make_a_run_cheap() -> None:
+    """What the cases cost is looked at before the first question of a probe."""
+    table = Table([False], foreseen(50.0), left=9)
+    await table.consent.obtain(replace(ORDER, is_probe=True))
+
+    assert (0, 1) == (table.made, len(table.questions))
 
 
 async def test_what_was_foreseen_too_low_is_asked_about_when_the_amount_is_reached() -> None:

@@ -65,6 +65,18 @@ def test_no_is_an_end_before_anything_is_paid(project: Project, server: FaultSer
     assert 0 == server.truth()["calls"]
 
 
+def test_a_probe_is_asked_about_with_the_rest_before_it_is_made(project: Project, server: FaultServer) -> None:
+    """It is the first that would be paid for, and the cheapest."""
+    settings = project.root / "llmbatch.toml"
+    settings.write_text(settings.read_text().replace('structured = "json_schema"\n', ""), encoding="utf-8")
+
+    code, seen = at_terminal(project, answer="n")
+
+    assert 2 == code, seen
+    assert "23 calls would cost $" in seen
+    assert 0 == server.truth()["calls"]
+
+
 def test_yes_is_asked_for_once(project: Project, server: FaultServer) -> None:
     """And what is then recorded needs no answer."""
     code, seen = at_terminal(project, answer="y")
