@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from llmbatch.call.failure import FailureKind
 from llmbatch.call.values import Reply
-from llmbatch.columns import PROBABILITY_COLUMNS
+from llmbatch.columns import PROBABILITY_COLUMNS, PROBABILITY_DTYPES
 from llmbatch.config import ResolvedModel
 from llmbatch.errors import AnswerError, TaskError
 from llmbatch.parse.body import load_body
@@ -96,6 +96,13 @@ def scoring_of(
     """Return how the probabilities of a place are come by. Raises TaskError for a path that leads to no labels."""
     if not isinstance(path, str):
         raise TaskError(f"probability_of={path!r} is no name of a field", fix='write probability_of="category"')
+    clashing = [name for name in shape.fields if name in PROBABILITY_DTYPES]
+    if clashing:
+        raise TaskError(
+            f"{shape.name} has a field `{clashing[0]}`, and so has every row of an ask with probability_of",
+            reserved=", ".join(PROBABILITY_DTYPES),
+            fix=f"rename it, for instance `answer_{clashing[0]}`",
+        )
     field = closed_field(shape, path)
     asked = parameters.get("top_logprobs")
     not_comparable = why_not_comparable(parameters, mode, model.base_url)

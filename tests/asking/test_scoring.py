@@ -40,6 +40,11 @@ class Report(BaseModel):
     verdict: Literal["keep", "drop"] | None
 
 
+class Clashing(BaseModel):
+    label: Literal["a", "b"]
+    prob_note: str
+
+
 MODEL = ResolvedModel("local/m", Endpoint("local", "http://127.0.0.1:9/v1", structured="text"), "m", ModelSettings("m"))
 COLUMNS = [column.name for column in PROBABILITY_COLUMNS]
 SAID = '{"thoughts": ["a label"], "findings": [{"label": "bug", "severe": true, "grade": 2}], "verdict": null}'
@@ -271,6 +276,7 @@ def test_a_failed_answer_has_the_columns_and_nothing_in_them() -> None:
         (Report, "thoughts", "is open: any value may stand there"),
         (Literal["a", "b"], "category", 'write probability_of="answer"'),
         (list[str], "[0]", "no field with a closed set of labels"),
+        (Clashing, "label", "has a field `prob_note`, and so has every row"),
         (str, "answer", "give the ask a shape with labels"),
     ],
 )
