@@ -33,7 +33,7 @@ OWN_COLUMNS: tuple[Column, ...] = (
     Column("llmbatch_sample", "str", "the sample's id"),
     Column("llmbatch_repeat", "int", "which repeat of the sample this is, from 0"),
     Column("llmbatch_status", "str", "`ok`, or the category of what is wrong"),
-    Column("llmbatch_error_kind", "str", "a finer name of what is wrong: an exception, `http_503`"),
+    Column("llmbatch_error_kind", "str", "a finer name of it: an exception, `http_503`, the word that is no label"),
     Column("llmbatch_error", "str", "what is wrong, in words"),
     Column("llmbatch_text", "str", "what the model said, word for word"),
     Column("llmbatch_finish_reason", "str", "why the model stopped, as the service says"),
