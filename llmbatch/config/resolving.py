@@ -52,11 +52,15 @@ class ResolvedModel:
         return self.capabilities.mode(self.endpoint.declared) or self.endpoint.declared
 
     @property
+    def probe_said(self) -> bool | None:
+        """Whether the model is to be probed, as the configuration says; None where it does not."""
+        return self.endpoint.probe if self.settings.probe is None else self.settings.probe
+
+    @property
     def wants_probe(self) -> bool:
-        """Whether the configuration lets the model be probed: as it says, else where it does not set the mode."""
-        for said in (self.settings.probe, self.endpoint.probe):
-            if said is not None:
-                return said
+        """Whether the model is to be probed: as the configuration says, else where that does not set the mode."""
+        if self.probe_said is not None:
+            return self.probe_said
         return self.settings.structured is None and self.endpoint.structured is None
 
     @property

@@ -48,9 +48,10 @@ class KnownModels:
         if learned is not None:
             return replace(model, capabilities=learned)
         known, is_whole = self._recorded(model)
-        if not model.wants_probe:
+        if model.probe_said is False:
             return model
-        model = replace(model, capabilities=known, is_unprobed=not is_whole and self.may_probe and model.can_call)
+        may_probe = self.may_probe and model.wants_probe and model.can_call
+        model = replace(model, capabilities=known, is_unprobed=may_probe and not is_whole)
         if known != UNKNOWN and not model.is_unprobed:
             self._untold.append(model)
             self._tell_all()

@@ -279,3 +279,17 @@ def test_a_second_process_asks_as_the_first_has_found_out(study: MakeStudy) -> N
 
     assert (0, ["ok"] * 130) == (code, made.rows()["llmbatch_status"].to_list())
     assert [] == events(made, "unstable") + [note for note in events(made, "note") if "second process" in note["text"]]
+
+
+def test_a_mode_that_is_set_later_to_what_was_found_changes_nothing(study: MakeStudy) -> None:
+    """What is recorded of a model's parameters goes on to count: its answers are found, and nothing is asked."""
+    with serving(OpenAIReasoning()) as service:
+        made = study(service, ["good"], None)
+        made.run()
+        once, rows = len(service.heard), made.rows()
+        settings = made.root / "llmbatch.toml"
+        settings.write_text(settings.read_text() + 'structured = "json_schema"\n', encoding="utf-8")
+        made.run()
+
+    assert once == len(service.heard)
+    assert rows.equals(made.rows())
