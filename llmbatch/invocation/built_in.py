@@ -37,7 +37,7 @@ class _TaskRows(NamedTuple):
 
 def built_in_tables(rows: pl.LazyFrame, plan: Plan) -> dict[str, pl.DataFrame]:
     """Return the tables by name, in the order in which they are shown; those over repeats only where there are any."""
-    tasks = [_rows_of(task, rows) for task in plan.tasks]
+    tasks = [_rows_of(task, rows, plan) for task in plan.tasks]
     repeated = [
         repeats_of(each.rows, k=each.task.repeat, answers=each.answers, label=each.label, prediction=each.prediction)
         for each in tasks
@@ -58,14 +58,16 @@ def built_in_tables(rows: pl.LazyFrame, plan: Plan) -> dict[str, pl.DataFrame]:
     }
 
 
-def _rows_of(task: PlannedTask, rows: pl.LazyFrame) -> _TaskRows:
+def _rows_of(task: PlannedTask, rows: pl.LazyFrame, plan: Plan) -> _TaskRows:
     import polars as pl  # noqa: PLC0415 - loaded when a table is made
 
     names = rows.collect_schema().names()
-    fields = {*task.samples.fields(), TRUTH} - {task.truth}  # an answer may have the name of the truth's field
+    others = {*task.samples.fields(), TRUTH} - {task.truth}  # an answer may have the name of the truth's field
     if PROBABILITY_DTYPES.keys() <= set(names):
-        fields |= PROBABILITY_DTYPES.keys()  # they are about the answer, and no part of it
-    answers = [name for name in names if name not in fields and not name.startswith(PREFIX)]
+        others |= PROBABILITY_DTYPES.keys()  # they are about the answer, and no part of it
+    if task.columns is not None:  # the rows of all tasks have the columns of all
+        others |= {name for each in plan.tasks for name in each.columns or ()} - task.columns.keys()
+    answers = [name for name in names if name not in others and not name.startswith(PREFIX)]
     closed = closed_columns(task.columns or {})
     own = rows.filter(pl.col("llmbatch_task") == task.name)
     label = label_column(rows, truth_field=task.truth, answers=answers, closed=closed)
