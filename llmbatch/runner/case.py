@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from llmbatch.asking.asker import Asker, Asking
 from llmbatch.asking.bound import BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
-from llmbatch.cassette.case import CaseContext, RehearsalOfASample, RehearsalOver, RunAgain, current_case
+from llmbatch.cassette.case import CaseContext, RehearsalOver, RunAgain, current_case
 from llmbatch.config import ResolvedModel
 from llmbatch.experiment.answer import Answer
 from llmbatch.plan import Case
@@ -24,7 +24,7 @@ from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.counters import Counters
 from llmbatch.runner.fixtures import Fixtures
 from llmbatch.runner.foreign import ForeignCosts
-from llmbatch.runner.linked import SourceRows, given_row
+from llmbatch.runner.linked import Links
 from llmbatch.runner.outcome import (
     FATAL,
     FixtureFailed,
@@ -92,32 +92,19 @@ class CaseRunner:
     fixtures: Fixtures | None = None
     _rows: RowBuilder = field(default_factory=RowBuilder)
     _bound: dict[str, _Bound] = field(default_factory=dict)
-    _sources: SourceRows = field(default_factory=SourceRows)
+    _links: Links = field(init=False)
     _foreign_costs: ForeignCosts = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_links", Links(self.run_alone, self._run_in))
         object.__setattr__(self, "_foreign_costs", ForeignCosts(self.asker.store))
 
     def run(self, case: Case) -> Coroutine[Any, Any, Done]:
         """Return the case's row; raises only what must end the run."""
-        return self._run_linked(case) if case.task.is_linked else self._run(case)
+        return self._links.run(case) if case.task.is_linked else self.run_alone(case)
 
-    async def _run_linked(self, case: Case) -> Done:
-        """Run a case whose sample is the row of another, or whose own row is the sample of others."""
-        if case.task.source is not None:
-            case = given_row(case, await self._row_of(case.sample.value))
-        if case.task.is_source:
-            return await self._sources.of(case, self._run)
-        return await self._run(case)
-
-    async def _row_of(self, case: Case) -> Done:
-        """Return the row of a case that is another's sample. It is counted, and told of, where it is run itself."""
-        if case.task.source is not None:
-            case = given_row(case, await self._row_of(case.sample.value))
-        return await self._sources.of(case, partial(self._run, is_seen=False))
-
-    async def _run(self, case: Case, *, is_seen: bool = True) -> Done:
-        """Run a case that has its sample.
+    async def run_alone(self, case: Case, *, is_seen: bool = True) -> Done:
+        """Return the row of a case that has its sample. One that is not `is_seen` is counted, and told of, elsewhere.
 
         A task may give up an ask that is on its way (a time-out, a gather whose other half raised). That answer is
         paid for: it is awaited and recorded, and the task is run again, until every answer it wants is in the cassette
@@ -179,7 +166,7 @@ class CaseRunner:
         token = current_case.set(context)
         try:
             if case.task.source is not None:
-                case = await self._rehearsed_row(case)
+                case = await self._links.rehearsed(case)
                 if case.sample.error is not None:
                     return
             arguments = self._arguments(case, *self._bind(context, case))
@@ -198,13 +185,6 @@ class CaseRunner:
                 raise
         finally:
             current_case.reset(token)
-
-    async def _rehearsed_row(self, case: Case) -> Case:
-        """Return the case with the row of its source's case, as far as that is recorded."""
-        source = case.sample.value
-        if source.task.source is not None:
-            source = await self._rehearsed_row(source)
-        return given_row(case, await self._run_in(RehearsalOfASample(source.id, source.repeat), source))
 
     @classmethod
     def is_running_in(cls, frame: FrameType) -> bool:
@@ -229,7 +209,8 @@ class CaseRunner:
         try:
             arguments = self._arguments(case, ask, bound)
             if self.fixtures is not None and case.task.injection.fixtures:
-                arguments |= await self.fixtures.values(case.task.injection.fixtures, case.task.name)
+                provided = self.fixtures.rehearsed if context.rehearsal else self.fixtures.values
+                arguments |= await provided(case.task.injection.fixtures, case.task.name)
             if case.task.is_async:
                 returned = await case.task.function(**arguments)
             else:

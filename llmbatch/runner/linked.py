@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
+from llmbatch.cassette.case import CaseContext, RehearsalOfASample
 from llmbatch.plan import Case
 from llmbatch.plan.rows_as_samples import with_row
 from llmbatch.tables.cells import cell_of
@@ -18,21 +20,53 @@ if TYPE_CHECKING:
     from llmbatch.runner.case import Done
 
 
-@dataclass(slots=True)
-class SourceRows:
-    """Makes rows, each once at a time. Rows without an answer are kept: a run asks nothing twice for them."""
+class RunAlone(Protocol):
+    """Makes the row of a case that has its sample."""
 
+    def __call__(self, case: Case, *, is_seen: bool = ...) -> Awaitable[Done]:
+        """Return the row. What is found for a case that is not `is_seen` is counted and told of elsewhere."""
+        ...
+
+
+@dataclass(slots=True)
+class Links:
+    """Runs cases that need a row, or whose own row others need, each once at a time.
+
+    Rows without an answer are kept: a run asks nothing twice for them.
+    """
+
+    run_alone: RunAlone
+    run_in: Callable[[CaseContext, Case], Awaitable[Done]]
     _under_way: dict[str, asyncio.Future[Done]] = field(default_factory=dict)
     _unanswered: dict[str, Done] = field(default_factory=dict)
 
-    async def of(self, case: Case, run: Callable[[Case], Awaitable[Done]]) -> Done:
-        """Return the case's row, made by `run` unless it is under way. Raises what `run` raises."""
+    async def run(self, case: Case) -> Done:
+        """Return the case's row; raises only what must end the run."""
+        case = await self._with_sample(case)
+        return await (self._once(case, self.run_alone) if case.task.is_source else self.run_alone(case))
+
+    async def rehearsed(self, case: Case) -> Case:
+        """Return the case with the row of its source's case, as far as that is recorded."""
+        source = case.sample.value
+        if source.task.source is not None:
+            source = await self.rehearsed(source)
+        return _given_row(case, await self.run_in(RehearsalOfASample(source.id, source.repeat), source))
+
+    async def _with_sample(self, case: Case) -> Case:
+        """Return the case with its sample, which may have to be made. What that takes is counted at its own row."""
+        if case.task.source is None:
+            return case
+        source = await self._with_sample(case.sample.value)
+        return _given_row(case, await self._once(source, partial(self.run_alone, is_seen=False)))
+
+    async def _once(self, case: Case, run: Callable[[Case], Awaitable[Done]]) -> Done:
+        """Return the case's row, made by `run` unless it is under way."""
         known = self._unanswered.get(case.id)
         if known is not None:
             return known
         while (under_way := self._under_way.get(case.id)) is not None:
             await asyncio.wait([under_way])
-            if not under_way.cancelled() and under_way.exception() is None:
+            if not under_way.cancelled():
                 return under_way.result()
         mine = self._under_way[case.id] = asyncio.get_running_loop().create_future()
         try:
@@ -48,7 +82,7 @@ class SourceRows:
         return done
 
 
-def given_row(case: Case, done: Done) -> Case:
+def _given_row(case: Case, done: Done) -> Case:
     """Return the case with a row as its sample."""
     cells = map(cell_of, done.row.cells)
     return with_row(case, dict(zip(done.row.names, cells, strict=True)), done.failure)
