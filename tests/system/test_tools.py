@@ -260,3 +260,41 @@ def test_a_wrong_tool_stops_the_run_before_its_first_call(home: Path) -> None:
     assert "study.py:" in str(raised.value)
     assert ["task_error"] == ran.rows["llmbatch_status"].to_list()
     assert "returned what JSON cannot carry" in ran.rows["llmbatch_error"][0]
+
+
+STREAMED = """
+from typing import Any
+from llmbatch import Answer, Ask, task
+
+def double(number: int) -> int:
+    return 2 * number
+
+@task(samples=[{"number": 21}])
+async def doubles(sample: dict[str, Any], ask: Ask) -> Answer[str]:
+    return await ask("Double {number}", sample, tools=[double], extra_body={"stream": True})
+"""
+
+
+def streamed(path: str, body: dict[str, Any]) -> bytes:
+    """Give a call and then an answer, in pieces; the call without an id, as some services do."""
+    if body["messages"][-1]["role"] == "tool":
+        deltas: list[dict[str, Any]] = [{"content": "It is "}, {"content": body["messages"][-1]["content"]}]
+    else:
+        pieces: list[dict[str, Any]] = [{"name": "double", "arguments": '{"num'}, {"arguments": 'ber": 21}'}]
+        deltas = [{"tool_calls": [{"index": 0, "function": piece}]} for piece in pieces]
+    choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    return b"".join(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n" for choice in choices)
+
+
+def test_calls_that_come_as_a_stream_are_calls(home: Path) -> None:
+    """Joined before they are looked at; a call without an id gets one, the same in a replay."""
+    with ScriptedModel(streamed) as model:
+        project = study(home, model, STREAMED)
+        recorded = run(project)
+        turns = model.bodies()[-1]["messages"]
+    replayed = run(project, "none")
+
+    assert ["It is 42"] == recorded.rows["answer"].to_list()
+    assert turns[-2]["tool_calls"][0]["id"] == turns[-1]["tool_call_id"] == "call_2_0"
+    assert recorded.rows.equals(replayed.rows)
