@@ -64,13 +64,13 @@ Commit message:
 @task(samples=SAMPLES, truth="label", id="id")
 @parametrize("model", MODELS, ids=MODES)
 async def bare(sample: dict[str, Any], ask: Ask) -> Answer[Category]:
-    return await ask(Category, "Which category has this commit?" + CATEGORIES, sample, max_tokens=300)
+    return await ask(Category, "Which category has this commit?" + CATEGORIES, sample, max_tokens=200)
 
 @task(samples=SAMPLES, truth="label", id="id")
 @parametrize("model", MODELS, ids=MODES)
 async def reasoned(sample: dict[str, Any], ask: Ask) -> Answer[Reasoned]:
     prompt = "Reason in at most three short steps, then say which category this commit has." + CATEGORIES
-    return await ask(Reasoned, prompt, sample, max_tokens=300)
+    return await ask(Reasoned, prompt, sample, max_tokens=200)
 
 @task(samples=SAMPLES, truth="label", id="id")
 @parametrize("model", MODELS, ids=MODES)
@@ -80,7 +80,7 @@ async def report(sample: dict[str, Any], ask: Ask) -> Answer[Report]:
         "whether it breaks anything, the ticket it names (or null), up to three tags, "
         "the area and how many files it may touch." + CATEGORIES
     )
-    return await ask(Report, prompt, sample, max_tokens=300)
+    return await ask(Report, prompt, sample, max_tokens=200)
 '''
 
 

@@ -23,6 +23,7 @@ from llmbatch.parse.normalise import Change, label_of_word, with_exact_labels
 from llmbatch.parse.reasons import refusal_of, show_changes, word_refused
 from llmbatch.parse.shape import VALUE, Shape
 from llmbatch.parse.strict import resolve
+from llmbatch.parse.tool_answer import without_call
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ def parse_answer(shape: Shape[T], completion: Completion, mode: StructuredMode) 
     elif not text.strip():
         return _nothing_said(completion, cut)
     if parsed is None:
-        parsed = Parsed(text, "text") if shape.plain else _parse(shape, text)
+        parsed = Parsed(text, "text") if shape.plain else _parse(shape, text, mode)
     if cut and not _is_whole(parsed, shape, text):
         return Failure(FailureKind.TRUNCATED, "the answer was cut at max_tokens", "length")
     return parsed
@@ -126,10 +127,12 @@ def _nothing_said(completion: Completion, cut: bool) -> Failure:
     return Failure(FailureKind.EMPTY_CONTENT, "the answer is empty")
 
 
-def _parse(shape: Shape[Any], text: str) -> Parsed[Any] | Failure:
+def _parse(shape: Shape[Any], text: str, mode: StructuredMode) -> Parsed[Any] | Failure:
     extracted = extract_json(text, "object" if _wants_object(shape) else "any")
     if isinstance(extracted, Failure):
         return (_as_word(shape, text) if shape.wrapped else None) or extracted
+    if mode == "tool":
+        extracted = without_call(extracted, shape.fields)
     return _validated(shape, extracted)
 
 

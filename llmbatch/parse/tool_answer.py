@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from llmbatch.parse.completion import Completion
+from llmbatch.parse.extract import Extracted
 
 
 def answered_by_tool(completion: Completion, name: str) -> Completion:
@@ -21,6 +22,25 @@ def answered_by_tool(completion: Completion, name: str) -> Completion:
         return completion
     said = _arguments(completion.tool_calls, name) or completion.text
     return completion._replace(text=said, tool_calls=None, held={"role": "assistant", "content": said})
+
+
+def without_call(extracted: Extracted, fields: Sequence[str]) -> Extracted:
+    """Return the arguments of a call that a model wrote out in its text, and what is no such call as it is.
+
+    Models do so whose words for a call the server does not know: `{"name": "Verdict", "arguments": {...}}`. `fields`
+    are those of the shape; one that has a field of such a name is never taken for a call.
+    """
+    value = extracted.value
+    if type(value) is not dict or type(value.get("name")) is not str or not value.keys() <= _OF_A_CALL:
+        return extracted
+    for name in ("arguments", "parameters"):
+        arguments = value.get(name)
+        if type(arguments) is dict and name not in fields:
+            return Extracted(arguments, "embedded", orjson.dumps(arguments).decode())
+    return extracted
+
+
+_OF_A_CALL = frozenset({"type", "id", "name", "arguments", "parameters"})
 
 
 def _arguments(calls: Iterable[Any], name: str) -> str:

@@ -50,6 +50,12 @@ FORMS = {
     "a call without arguments first": reply(None, call(""), call(GOOD)),
     "plain content": reply(GOOD, finish_reason="stop"),
     "content, and a call that says nothing": reply(GOOD, call("")),
+    "a call in words": reply(f'{{"name": "Verdict", "arguments": {GOOD}}}. It repairs', finish_reason="length"),
+    "a call in words under another name": reply(f'{{"name": "cleanup", "arguments": {GOOD}}}', finish_reason="stop"),
+    "a call in tags": reply(
+        f'<tool_call>\n{{"name": "Verdict", "arguments": {GOOD}}}\n</tool_call>', finish_reason="stop"
+    ),
+    "a call in words with parameters": reply(f'{{"name": "Verdict", "parameters": {GOOD}}}', finish_reason="stop"),
     "the older form": reply(None, function_call={"name": "Verdict", "arguments": GOOD}),
     "calls that are none": reply(GOOD, "odd", {"function": None}),  # type: ignore[arg-type]
 }
@@ -62,6 +68,26 @@ def test_an_answer_by_tool_is_read_in_every_form_that_services_give_it(form: str
 
     assert isinstance(parsed, Parsed), parsed
     assert Verdict(label="a") == parsed.value
+
+
+class Arguments(BaseModel):
+    label: str
+
+
+class Named(BaseModel):
+    """A shape whose fields look like those of a call."""
+
+    name: str
+    arguments: Arguments
+
+
+def test_a_shape_that_looks_like_a_call_is_not_taken_for_one() -> None:
+    """Its fields are what was asked for."""
+    said = f'Here: {{"name": "f", "arguments": {GOOD}}}'
+    parsed = parse_answer(shape_of(Named), read(reply(said, finish_reason="stop")), "tool")
+
+    assert isinstance(parsed, Parsed), parsed
+    assert Named(name="f", arguments=Arguments(label="a")) == parsed.value
 
 
 @pytest.mark.parametrize("arguments", ["", " ", None])
