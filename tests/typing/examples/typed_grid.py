@@ -26,8 +26,9 @@ async def commit_classify(sample: dict[str, Any], ask: Ask, prompt: str, tempera
 @parametrize("prompt", ["bare.md"])
 @task(samples=SAMPLES, marks=["cheap"])
 async def joined(sample: dict[str, Any], ask: Ask, model: Model, prompt: str) -> dict[str, Any]:
-    answer = await ask(Verdict, prompt, sample)
+    answer = await ask(Verdict, prompt, sample, probability_of="category")
     assert_type(answer, Answer[Verdict])
+    assert_type(answer.prob("category")["corrective"], float)
     return answer.row(steps=len(answer.value.reasoning_steps) if answer.ok else None, service=model.base_url)
 
 
