@@ -19,6 +19,7 @@ from llmbatch.parse.probability.tree import Spread, spread_over_labels
 from llmbatch.parse.shape import VALUE
 
 _STARTS_TRIED = 50
+_MOST_TOKENS = 200  # of a label, and of line breaks and the like that a model may write behind it without end
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +116,21 @@ def _path_of(placed: Sequence[Placed], text: str, span: Span) -> tuple[list[Toke
     A token that holds the end of what stands before the value is cut there: of those beside it, only such as
     begin alike can lead to the value.
     """
-    opens, start = (len(text[:place].encode()) for place in (span.opens, span.start))
+    content = text.encode("utf-8", "replace")
+    opens, start = (len(text[:place].encode("utf-8", "replace")) for place in (span.opens, span.start))
     first = next((at for at, token in enumerate(placed) if token.end > start and token.start <= start), None)
     if first is None:
         return [], b""
     begin = placed[first].start
     # a token without text in the middle of an answer has not ended it
-    length = len(text.encode())
-    last = max(at for at, token in enumerate(placed) if token.start < token.end and token.start < length)
+    last = max(at for at, token in enumerate(placed) if token.start < token.end and token.start < len(content))
     path = [
         one.token if at > last else one.token._replace(said=one.token.said._replace(ends=False))
-        for at, one in enumerate(placed[first:], start=first)
+        for at, one in enumerate(placed[first : first + _MOST_TOKENS], start=first)
     ]
     if begin >= opens:
-        return path, text.encode()[opens:begin]
-    shared = text.encode()[begin:opens]
+        return path, content[opens:begin]
+    shared = content[begin:opens]
     return [_without(path[0], shared), *path[1:]], b""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -197,6 +198,9 @@ def _body(quoted: bytes) -> tuple[bytes, bool]:
 
 def _decoded(body: bytes, *, escapes: bool) -> tuple[str | None, bytes]:
     """Return the whole characters, and the bytes of one that is cut; (None, b"") for bytes that are no text."""
+    if not escapes or b"\\" not in body:
+        with suppress(UnicodeDecodeError):
+            return body.decode(), b""
     text, at = list[str](), 0
     while at < len(body):
         if escapes and body[at : at + 1] == b"\\":

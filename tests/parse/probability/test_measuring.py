@@ -159,6 +159,28 @@ def test_another_token_of_the_same_bytes_is_not_taken_for_the_one_that_was_writt
     assert 0.3 == pytest.approx(found.spread.undecided)
 
 
+def test_a_word_with_line_breaks_behind_it_without_end_is_measured_all_the_same() -> None:
+    """A model that writes them until max_tokens is no reason to fail."""
+    tail = [token("\n", 0.99, {"x": 0.01})] * 3000
+    found = measure(
+        document(token("yes", 0.5, {"no": 0.4}), *tail),
+        "yes" + "\n" * 3000,
+        closed_field(shape_of(Literal["yes", "no"]), "answer"),
+        20,
+    )
+    assert isinstance(found, Measured), found
+
+    assert 0.4 == pytest.approx(found.spread.attributed[1])
+    assert 0.0 < found.spread.attributed[0] < 0.5
+
+
+def test_a_text_that_no_utf8_can_hold_is_measured_or_refused_and_never_raises() -> None:
+    """Half a pair of surrogates may stand in an answer."""
+    field = closed_field(shape_of(Literal["yes", "no"]), "answer")
+
+    assert isinstance(measure(document(token("yes", 0.5, {"no": 0.4})), "\ud800\nyes", field, 20), Measured | str)
+
+
 class Aliased(BaseModel):
     label: Annotated[
         Literal["corrective", "adaptive"],
