@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from threading import Event
 
 import pytest
 
@@ -11,6 +12,7 @@ from llmbatch.cli import main
 from tests.dialects.conftest import MakeStudy
 from tests.dialects.test_probed import events
 from tests.support.dialects import VLLM, DeepSeek, Heard, OpenAIReasoning, Said, Service, serving
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -58,6 +60,20 @@ class Down(VLLM):
     def answer(self, heard: Heard) -> Said:
         if heard.script is None and heard.mode in self.down:
             return self.error(503, "overloaded")
+        return super().answer(heard)
+
+
+class Held(VLLM):
+    """Answers the first question of all, and the others when it is released."""
+
+    def __init__(self) -> None:
+        self.release = Event()
+        self.is_first = True
+
+    def answer(self, heard: Heard) -> Said:
+        if not self.is_first:
+            self.release.wait(30)
+        self.is_first = False
         return super().answer(heard)
 
 
@@ -293,3 +309,20 @@ def test_a_mode_that_is_set_later_to_what_was_found_changes_nothing(study: MakeS
 
     assert once == len(service.heard)
     assert rows.equals(made.rows())
+
+
+def test_a_probe_that_is_killed_goes_on_where_it_stopped(study: MakeStudy) -> None:
+    """What was recorded of it is not asked again; a process that is killed has no time to say anything."""
+    held = Held()
+    with serving(held) as service:
+        made = study(service, ["good"], None)
+        with made.start() as process:
+            until(lambda: len(service.heard) >= 5, process)
+            process.kill()
+            held.release.set()
+        finished = made.exp()
+        first = service.heard[0]
+
+    assert 0 == finished.code, finished.err
+    assert 1 == sum(each.body == first.body for each in service.heard)
+    assert ["ok", "ok"] == made.rows()["llmbatch_status"].to_list()
