@@ -71,9 +71,9 @@ class StallWatch:
         self._seen_at = {index: self._seen_at.get(index, now) for index in list(self._running)}
         finished = self._counters.done + calls.answers
         seconds = self._stalls.seconds(finished, now, late_after=calls.late_after_seconds())
-        if seconds is None or not self._running:
+        waiting = [] if seconds is None else self._waiting(now)
+        if seconds is None or not waiting:
             return
-        waiting = self._waiting(now)
         self._note(stall_text(seconds, waiting))
         named = longest_waiting(waiting)
         self._log.write("stall", cases=[each.case for each in named], since_seconds=round(seconds, 3))

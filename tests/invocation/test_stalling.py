@@ -106,6 +106,15 @@ def test_where_no_case_is_running_nothing_stands(tmp_path: Path) -> None:
     assert watched.notes == []
 
 
+def test_a_probe_that_waits_before_the_first_case_is_named() -> None:
+    """It is no case of the plan, and all of them wait for it."""
+    watched = Watched({}, Calls(Waiting("probe:e/m", "service", 31.0)))
+
+    watched.after(35.0)
+
+    assert watched.notes == ["nothing has finished for 30 s; waiting: 1 for service: probe:e/m (service, 31 s)"]
+
+
 async def test_it_looks_until_the_run_has_ended(tmp_path: Path) -> None:
     """The sleep tells."""
     watched = Watched(cases(tmp_path), Calls())
