@@ -27,20 +27,17 @@ def answered_by_tool(completion: Completion, name: str) -> Completion:
 def without_call(extracted: Extracted, fields: Sequence[str]) -> Extracted:
     """Return the arguments of a call that a model wrote out in its text, and what is no such call as it is.
 
-    Models do so whose words for a call the server does not know: `{"name": "Verdict", "arguments": {...}}`. `fields`
-    are those of the shape; one that has a field of such a name is never taken for a call.
+    Models do so whose words for a call the server does not know: `{"name": "Verdict", "arguments": {...}}`, some with
+    more of the function's definition. `fields` are the shape's; one of such a name is never taken for a call.
     """
     value = extracted.value
-    if type(value) is not dict or type(value.get("name")) is not str or not value.keys() <= _OF_A_CALL:
+    if type(value) is not dict or type(value.get("name")) is not str:
         return extracted
     for name in ("arguments", "parameters"):
         arguments = value.get(name)
         if type(arguments) is dict and name not in fields:
             return Extracted(arguments, "embedded", orjson.dumps(arguments).decode())
     return extracted
-
-
-_OF_A_CALL = frozenset({"type", "id", "name", "arguments", "parameters"})
 
 
 def _arguments(calls: Iterable[Any], name: str) -> str:

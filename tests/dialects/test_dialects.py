@@ -56,8 +56,8 @@ def test_a_mode_that_is_configured_is_the_one_that_is_asked_in(
     dialect: type[Dialect], mode: StructuredMode, study: MakeStudy
 ) -> None:
     """Every mode brings the same shape, but where the service refuses it, or passes over what the model is not told."""
-    known = dialect.honours | {"json_object", "text"}  # which are in words as well
-    expected = "bad_request" if mode in dialect.refuses else "ok" if mode in known else "parse_error"
+    heard_of = dialect.honours | dialect.tells
+    expected = "bad_request" if mode in dialect.refuses else "ok" if mode in heard_of else "parse_error"
     with serving(dialect(), mode) as service:
         made = study(service, [], mode)
         made.run()

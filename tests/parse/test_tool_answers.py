@@ -56,6 +56,9 @@ FORMS = {
         f'<tool_call>\n{{"name": "Verdict", "arguments": {GOOD}}}\n</tool_call>', finish_reason="stop"
     ),
     "a call in words with parameters": reply(f'{{"name": "Verdict", "parameters": {GOOD}}}', finish_reason="stop"),
+    "a call in words with more of the definition": reply(
+        f'{{"name": "Verdict", "description": "x", "parameters": {GOOD}, "required": ["label"]}}', finish_reason="stop"
+    ),
     "the older form": reply(None, function_call={"name": "Verdict", "arguments": GOOD}),
     "calls that are none": reply(GOOD, "odd", {"function": None}),  # type: ignore[arg-type]
 }

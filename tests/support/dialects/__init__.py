@@ -16,7 +16,7 @@ from tests.support.dialects.deepseek import DeepSeek
 from tests.support.dialects.dialect import KEY, Dialect, Said, Scene
 from tests.support.dialects.heard import Heard
 from tests.support.dialects.litellm_proxy import LiteLLMProxy, LiteLLMWithoutSchemas
-from tests.support.dialects.llama_cpp import LlamaCpp, LlamaCppWithoutTools
+from tests.support.dialects.llama_cpp import LlamaCpp, LlamaCppUnforced, LlamaCppWithoutTools
 from tests.support.dialects.ollama import Ollama
 from tests.support.dialects.openai_api import OpenAI, OpenAIReasoning
 from tests.support.dialects.openrouter import OpenRouter
@@ -33,6 +33,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     VLLM,
     SGLang,
     LlamaCpp,
+    LlamaCppUnforced,
     LlamaCppWithoutTools,
     OpenRouter,
     LiteLLMProxy,
@@ -52,6 +53,7 @@ __all__ = [
     "LiteLLMProxy",
     "LiteLLMWithoutSchemas",
     "LlamaCpp",
+    "LlamaCppUnforced",
     "LlamaCppWithoutTools",
     "Ollama",
     "OpenAI",

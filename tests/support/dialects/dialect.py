@@ -54,6 +54,8 @@ class Dialect:
     honours: ClassVar[frozenset[str]] = frozenset(
         {"json_schema", "json_object", "tool", "text", "n", "seed", "logprobs", "top_logprobs", "stream_options"}
     )
+    tells: ClassVar[frozenset[str]] = frozenset({"json_object", "text"})
+    """The modes in which the model hears of the shape, so that it may keep to it where nothing makes it do so."""
     refuses: ClassVar[frozenset[str]] = frozenset()
     settings: ClassVar[str] = ""
     """More lines of the endpoint's configuration."""

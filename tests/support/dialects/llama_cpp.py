@@ -87,6 +87,27 @@ class LlamaCpp(Dialect):
         return Said(503, {"error": error})
 
 
+class LlamaCppUnforced(LlamaCpp):
+    """A model whose way to write a call the server does not know: it writes one into its text, and goes on talking.
+
+    As build 2026.10.11549 of xllamacpp did with Qwen2.5-Coder 0.5B.
+    """
+
+    name = "llama.cpp-unforced"
+    honours = LlamaCpp.honours - {"tool"}
+    tells = LlamaCpp.tells | {"tool"}
+
+    def good(self, heard: Heard) -> Said:
+        if heard.mode != "tool":
+            return super().good(heard)
+        document = document_of(heard, LlamaCpp.honours)
+        (call,) = document["choices"][0]["message"].pop("tool_calls")
+        spelled = f'{{"name": "clean up", "arguments": {call["function"]["arguments"]}}}. This commit is'
+        document["choices"][0]["message"]["content"] = spelled
+        document["choices"][0]["finish_reason"] = "length"
+        return Said(200, self.dressed(document, heard))
+
+
 class LlamaCppWithoutTools(LlamaCpp):
     """A model whose chat template knows no tools: they are dropped, forced or not, and not counted either."""
 
