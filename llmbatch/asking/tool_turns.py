@@ -28,6 +28,9 @@ from llmbatch.samples.values import NotJsonLikeError, json_like
 MOST_TOOL_TURNS = 10
 """How often a model may call functions before it answers. One that goes on has no answer (`tool_calls`)."""
 
+_MISTAKES = (NameError, ImportError, SyntaxError)
+"""What no argument brings about: the model cannot do better, and would be paid for trying."""
+
 _ANSWER_ALONE = "Error: give the answer when you have what the other functions return, and alone"
 
 
@@ -41,7 +44,7 @@ class ToolTurns:
     async def after(self, question: Question, answer: Answer[Any], case: CaseContext) -> list[dict[str, Any]] | None:
         """Return the model's turn and one for each of its calls, run in their order; None where nothing is called.
 
-        Raises what is no matter of the model's: a service that a function could not reach, and errors of ours.
+        Raises what is no matter of the model's: a service that a function did not reach, its mistakes, errors of ours.
         """
         called = calls_in(question.manner, answer.completion)
         if answer.failure is not FailureKind.TOOL_CALLS or not called:
@@ -68,7 +71,7 @@ class ToolTurns:
         function, failures = question.functions[tool.name], len(case.failures)
         try:
             returned = await self._run(tool, function, arguments)
-        except LlmbatchError:
+        except (LlmbatchError, *_MISTAKES):
             raise
         except Exception as error:
             if len(case.failures) > failures or _is_ours(error):

@@ -214,6 +214,13 @@ async def mistaken(sample: dict[str, Any], ask: Ask) -> Answer[str]:
 def opaque(word: str) -> object:
     return object()
 
+def misspelt(word: str) -> str:
+    return wrod
+
+@task(samples=[{"word": "c"}])
+async def broken(sample: dict[str, Any], ask: Ask) -> Answer[str]:
+    return await ask("What is {word}?", sample, tools=[misspelt])
+
 @task(samples=[{"word": "b"}])
 async def unsendable(sample: dict[str, Any], ask: Ask) -> Answer[str]:
     return await ask("What is {word}?", sample, tools=[opaque])
@@ -248,18 +255,21 @@ def test_what_a_function_asks_over_http_is_recorded_and_its_service_is_no_matter
 
 def test_a_wrong_tool_stops_the_run_before_its_first_call(home: Path) -> None:
     """With the place of the function; one that returns what JSON cannot carry is the task's own error."""
-    with ScriptedModel(lambda path, body: calling(("opaque", {"word": "b"}))) as model:
+    with ScriptedModel(lambda path, body: calling((body["tools"][0]["function"]["name"], {"word": "b"}))) as model:
         project = study(home, model, OUTSIDE)
         with pytest.raises(llmbatch.LlmbatchError) as raised:
             run(project)
         asked = len(model.asked)
         ran = llmbatch.run(f"{project.root}/experiments/study.py::unsendable", record_mode="new_episodes")
+        mistaken = llmbatch.run(f"{project.root}/experiments/study.py::broken", record_mode="new_episodes")
 
     assert 0 == asked
     assert "the parameter `word` of the tool wrong has no type" in str(raised.value)
     assert "study.py:" in str(raised.value)
     assert ["task_error"] == ran.rows["llmbatch_status"].to_list()
     assert "returned what JSON cannot carry" in ran.rows["llmbatch_error"][0]
+    assert ["NameError: name 'wrod' is not defined"] == mistaken.rows["llmbatch_error"].to_list()
+    assert 1 == mistaken.paid
 
 
 STREAMED = """
