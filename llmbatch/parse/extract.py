@@ -25,11 +25,11 @@ _MAX_SPANS = 1_000  # a text with more of them is no answer, and scanning it wou
 # as DeepSeek and Qwen, Magistral, Kimi, Seed, Command and gpt-oss mark what they think, where a server leaves it in
 _THOUGHT = "(?:seed:)?(?:think|thinking|thought|reasoning)"
 _THOUGHT_END = re.compile(
-    rf"</{_THOUGHT}>|\[/{_THOUGHT}\]|\u25c1/{_THOUGHT}\u25b7|<\|END_THINKING\|>|<\|channel\|>final<\|message\|>",
+    rf"</{_THOUGHT}>|\[/THINK\]|\u25c1/think\u25b7|<\|END_THINKING\|>|<\|channel\|>final<\|message\|>",
     re.IGNORECASE,
 )
 _THOUGHT_START = re.compile(
-    rf"^[ \t]*+(?:<{_THOUGHT}>|\[{_THOUGHT}\]|\u25c1{_THOUGHT}\u25b7"
+    rf"^[ \t]*+(?:<{_THOUGHT}>|\[THINK\]|\u25c1think\u25b7"
     r"|<\|START_THINKING\|>|<\|channel\|>analysis<\|message\|>)",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -49,6 +49,7 @@ def found(text: str, wanted: Literal["object", "any"] = "any") -> tuple[Any, str
         ('\u25c1think\u25b7{"a": 2}\u25c1/think\u25b7{"a": 1}', {"a": 1}, "exact"),
         ('<|channel|>analysis<|message|>{"a": 2}<|end|><|channel|>final<|message|>{"a": 1}', {"a": 1}, "exact"),
         ('{"a": 1}\n<think>or {"a": 2}', {"a": 1}, "exact"),
+        ('[Reasoning]\nIt is odd.\n[Answer]\n{"a": 1}', {"a": 1}, "embedded"),
         ('```json\n{"a": "x"\n```', {"a": "x"}, "repaired"),
     ],
 )
