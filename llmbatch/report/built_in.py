@@ -99,12 +99,14 @@ def _agreement(frame: pl.DataFrame) -> Iterator[Grid]:
 
 def _agreement_notes(frame: pl.DataFrame) -> Iterator[str]:
     compared = ", ".join(sorted({safe(name) for name in frame["compared"] if name}))
-    answers = f"; TARa: all k answers ({compared}) are" if compared else ""
-    yield f"TARr: samples whose k texts are the same{answers}"
+    if frame["tar_raw"].count():
+        answers = f"; TARa: all k answers ({compared}) are" if compared else ""
+        yield f"TARr: samples whose k texts are the same{answers}"
+    elif compared:
+        yield f"TARa: samples whose k answers ({compared}) are the same"
     if compared:
         yield "flips: samples whose answer changes at least once"
-    for row in frame.to_dicts():
-        where = safe(f"{row['variant']}: " if row["variant"] else "")
+    for row, where in _rows_and_places(frame):
         if row["failed"]:
             yield f"{where}{counted(row['failed'], 'sample')} with failed repeats: {safe(row['failures'])}"
         if row["partial"]:
@@ -126,9 +128,8 @@ def _majority_notes(frame: pl.DataFrame) -> Iterator[str]:
     if frame["n_scored"].sum():
         yield "accuracy of the most frequent answer of each sample, and of single answers"
     yield "share: of the k repeats that gave the majority answer"
-    for row in frame.to_dicts():
+    for row, where in _rows_and_places(frame):
         if row["no_majority"]:
-            where = safe(f"{row['variant']}: " if row["variant"] else "")
             yield f"{where}{counted(row['no_majority'], 'sample')} without any answer"
 
 
@@ -180,6 +181,14 @@ def _confusion(frame: pl.DataFrame) -> Iterator[Grid]:
 def _nothing(frame: pl.DataFrame) -> Iterator[Grid]:
     """Show none of a table that is for the files: it has a row for each label of each sample."""
     return iter(())
+
+
+def _rows_and_places(frame: pl.DataFrame) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each row with what a note about it begins with: which variant, of which task if there are several."""
+    one_task = frame["task"].n_unique() == 1
+    for row in frame.to_dicts():
+        place = row["variant"] if one_task else _title(row["task"], row["variant"])
+        yield row, f"{safe(place)}: " if place else ""
 
 
 def _by_k(frame: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:

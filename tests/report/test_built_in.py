@@ -137,3 +137,17 @@ def test_classes_end_with_their_averages_however_many_there_are() -> None:
     assert ("classes of t[v]", ("and 3 more labels",)) == (shown.title, shown.notes)
     assert ["label19", "(macro average)", "(weighted average)"] == [row[0] for row in shown.rows[-3:]]
     assert "not_scored" not in shown.headers
+
+
+def test_notes_name_the_task_where_there_are_several_and_no_rate_that_is_not_shown() -> None:
+    """Tasks without texts, as those that ask nobody, have no TARr."""
+    unnamed = AGREEMENT.with_columns(variant=pl.lit(""), task=pl.Series(["one", "two"]))
+    silent = unnamed.with_columns(
+        pl.lit(None, dtype=pl.Float64).alias(f"tar_raw{end}") for end in ("", "_low", "_high")
+    )
+
+    (shown,) = grids_of("agreement", silent)
+
+    assert "TARr@5 [95 %]" not in shown.headers
+    assert "TARa: samples whose k answers (category) are the same" == shown.notes[0]
+    assert "one: 1 sample with failed repeats: timeout 2" in shown.notes
