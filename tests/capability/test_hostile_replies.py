@@ -43,7 +43,7 @@ def spoilt(document: Any, path: list[int], value: Any) -> Any:
     return {**document, name: spoilt(document[name], path[1:], value)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(spoils=st.lists(replies(), min_size=3, max_size=12))
 def test_a_probe_comes_to_facts_whatever_is_replied(spoils: list[Any]) -> None:
     """And says them in words."""

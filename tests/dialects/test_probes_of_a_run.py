@@ -294,7 +294,7 @@ def test_a_second_process_asks_as_the_first_has_found_out(study: MakeStudy) -> N
         code = made.run()
 
     assert (0, ["ok"] * 130) == (code, made.rows()["llmbatch_status"].to_list())
-    assert [] == events(made, "unstable") + [note for note in events(made, "note") if "second process" in note["text"]]
+    assert [] == events(made, "unstable")
 
 
 def test_a_mode_that_is_set_later_to_what_was_found_changes_nothing(study: MakeStudy) -> None:
