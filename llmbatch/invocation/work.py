@@ -24,6 +24,7 @@ from llmbatch.invocation.probing import Prober, tell_of
 from llmbatch.invocation.second_look import SecondLook
 from llmbatch.invocation.stalling import StallWatch
 from llmbatch.plan import Case, Plan, PlannedTask
+from llmbatch.plan.rows_as_samples import sample_of
 from llmbatch.prompt import Prompts
 from llmbatch.runlog import Log, write_exception
 from llmbatch.runner.case import CaseRunner, Done
@@ -75,6 +76,8 @@ class Work:
     first_error: AuthorError | None = None
     cancelled: bool = False
     bad_sample: str = ""
+    _unrehearsed: tuple[PlannedTask, ...] = ()
+    """Tasks over the rows of others, until there is a row to rehearse them with."""
 
     async def run(self, on_start: Callable[[], None]) -> None:
         """Rehearse, call `on_start`, then run every case; however it ends, each case has a row afterwards.
@@ -99,9 +102,12 @@ class Work:
                     await runner.rehearse(case)
                 if self.first_error is not None:
                     raise _with_what_the_run_knows(self.first_error, case)
+            self._unrehearsed = tuple(task for task in self.plan.tasks if task.source is not None)
             on_start()
             fixtures.may_be_rehearsed = False  # from here on what looks ahead must not do things beside the cases
             await self._run_cases(runner, prober)
+            if self.store.record_mode == "all" and not self.stop.requested:
+                self.store.complete_generation()
         finally:
             await fixtures.close()
             await clients.close()
@@ -139,6 +145,8 @@ class Work:
                 if store.can_record and store.disk_error is not None:
                     raise store.disk_error  # the task may have caught it, and made a row of what is lost
                 self._finish(case, done)
+                if self._unrehearsed and done.failure is None:
+                    await self._rehearse_over(case, runner)
             except LlmbatchError as error:  # what is on its way is paid for: it is awaited, as after Ctrl-C
                 self._end(error)
             except asyncio.CancelledError:
@@ -181,8 +189,16 @@ class Work:
         if second_look is not None:  # where a signal or an error has ended the window
             await second_look.close()
         self._add_rows_not_run(runner)
-        if self.store.record_mode == "all" and not self.stop.requested:
-            self.store.complete_generation()
+
+    async def _rehearse_over(self, case: Case, runner: CaseRunner) -> None:
+        """Rehearse the tasks whose sample this row is. Raises PromptError, before more such rows are paid for."""
+        ready = [task for task in self._unrehearsed if task.source is case.task]
+        self._unrehearsed = tuple(task for task in self._unrehearsed if task not in ready)
+        for task in ready:
+            for variant in task.variants:
+                problem = await runner.rehearse(Case(-1, task, variant, sample_of(case), 0, task.title(variant)))
+                if problem is not None:
+                    raise problem
 
     async def _drained(self, window: asyncio.Future[None]) -> None:
         """Await the window. Whoever cancels the run ends it as Ctrl-C does: what is on its way is paid for."""

@@ -24,8 +24,7 @@ class RowsAsSamples(Samples):
         self._source = source
 
     def _samples(self) -> Iterator[Sample]:
-        for case in cases_of(self._source):
-            yield Sample(case.id, {}, case)
+        return map(sample_of, cases_of(self._source))
 
     def first(self) -> Sample | None:
         """Return the first sample whose own case has one, or None."""
@@ -36,6 +35,11 @@ class RowsAsSamples(Samples):
         source = self._source
         fields = [name for name in source.samples.fields() if name != source.truth]
         return [*fields, *([] if source.truth is None else [TRUTH]), *(source.columns or ())]
+
+
+def sample_of(case: Case) -> Sample:
+    """Return the sample that a case's row will be."""
+    return Sample(case.id, {}, case)
 
 
 def with_row(case: Case, row: Mapping[str, Any], failure: Failure | None) -> Case:

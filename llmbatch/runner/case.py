@@ -17,6 +17,7 @@ from llmbatch.asking.bound import BoundAsk
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.cassette.case import CaseContext, RehearsalOver, RunAgain, current_case
 from llmbatch.config import ResolvedModel
+from llmbatch.errors import LlmbatchError, PromptError
 from llmbatch.experiment.answer import Answer
 from llmbatch.plan import Case
 from llmbatch.plan.variant import Variant
@@ -160,15 +161,18 @@ class CaseRunner:
         counters.cached += max(0, last.paid + last.cached - paid)
         return paid
 
-    async def rehearse(self, case: Case) -> None:
-        """Run the case with nothing to call and counters of its own; whatever it raises is no matter."""
+    async def rehearse(self, case: Case) -> LlmbatchError | None:
+        """Run the case with nothing to call and counters of its own; whatever it raises is no matter.
+
+        What is returned is the prompt's error that ended it, which would end the run from within a case.
+        """
         context = CaseContext(case.id, case.repeat, rehearsal=True)
         token = current_case.set(context)
         try:
             if case.task.source is not None:
                 case = await self._links.rehearsed(case)
                 if case.sample.error is not None:
-                    return
+                    return None
             arguments = self._arguments(case, *self._bind(context, case))
             if self.fixtures is not None and case.task.injection.fixtures:
                 arguments |= await self.fixtures.rehearsed(case.task.injection.fixtures, case.task.name)
@@ -178,13 +182,14 @@ class CaseRunner:
                 await in_thread(self.executor, case.task.function, arguments)
         except (SystemExit, asyncio.CancelledError) as error:
             contained_exception(error)
-        except (Exception, RehearsalOver):  # noqa: BLE001 - the asker has noted what must stop the run
-            return
+        except (Exception, RehearsalOver) as error:  # noqa: BLE001 - the asker has noted what must stop the run
+            return first_of(error, (PromptError,))
         except BaseExceptionGroup as group:  # of a TaskGroup
             if group.split((Exception, RehearsalOver))[1] is not None:
                 raise
         finally:
             current_case.reset(token)
+        return None
 
     @classmethod
     def is_running_in(cls, frame: FrameType) -> bool:

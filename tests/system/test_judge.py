@@ -202,3 +202,16 @@ async def test_a_rehearsal_hears_once_of_what_is_missing(home: Path) -> None:
             await runner.rehearse(case)
 
     assert ["first[m1]::a", "first[m2]::a"] == heard
+
+
+def test_a_wrong_prompt_of_a_judge_is_found_at_the_first_row(home: Path) -> None:
+    """Before more first answers are paid for: no sample can tell the placeholders before there is a row."""
+    with ScriptedModel(spoken) as model:
+        project = study(home, model)
+        project.write_prompt("How good is {category} for {txet}?", "judge.md")
+        ran = run(home, concurrency=1)
+        asked = of_model(model, "m1") + of_model(model, "m2"), of_model(model, "judge")
+
+    assert (4, 0) == (int(ran.exit_code), asked[1])
+    assert asked[0] < 12
+    assert "{txet} has no field" in str(ran.message)
