@@ -16,6 +16,8 @@ from pydantic.errors import PydanticSchemaGenerationError
 from llmbatch.config import StructuredMode
 from llmbatch.errors import TaskError
 from llmbatch.experiment.place import definition_of, place_of
+from llmbatch.parse.body import json_text
+from llmbatch.parse.extract import shortened
 from llmbatch.parse.reasons import refusal_of
 from llmbatch.parse.strict import JsonSchema, NotStrictError, strict_schema
 
@@ -56,7 +58,7 @@ class FunctionTool:
 
         `written` is JSON text, or an object, as some services send it; nothing stands for no arguments.
         """
-        text = orjson.dumps(written).decode() if isinstance(written, dict) else written
+        text = json_text(written) if isinstance(written, dict) else written
         if text is None or (isinstance(text, str) and not text.strip()):
             text = "{}"
         try:
@@ -68,7 +70,8 @@ class FunctionTool:
         known = self.json_schema["properties"]
         for name in given:
             if name not in known:
-                raise ArgumentsError(f"{self.name} has no argument `{name}`; it has: {', '.join(known) or 'none'}")
+                has = ", ".join(known) or "none"
+                raise ArgumentsError(f"{self.name} has no argument `{shortened(name)}`; it has: {has}")
         try:
             validated = self._model.model_validate_json(text)
         except ValidationError as error:
@@ -94,7 +97,8 @@ def function_tool(function: Callable[..., Any]) -> FunctionTool:
     key: object
     try:
         # a function that is defined within a task is a new one in each case; equal Literals may differ in their order
-        key = (inspect.unwrap(function).__code__, function.__doc__, tuple(parameters.items()), repr(parameters))
+        definition = inspect.unwrap(function).__code__, name, inspect.iscoroutinefunction(function)
+        key = (*definition, function.__doc__, tuple(parameters.items()), repr(parameters))
         known = _tools.get(key)
     except (AttributeError, TypeError):  # no code of its own, or an annotation that has no hash
         key = known = None

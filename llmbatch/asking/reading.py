@@ -11,6 +11,7 @@ from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.call.values import Reply
 from llmbatch.experiment.answer import Answer, Reading, ScoredAnswer
 from llmbatch.parse.completion import Completion, Usage, other_completions, read_completion, usage_of
+from llmbatch.parse.extract import shortened
 from llmbatch.parse.structured import Parsed, columns_of, parse_answer
 from llmbatch.parse.tool_answer import answered_by_tool
 from llmbatch.policy import verdict_of_reply
@@ -89,7 +90,7 @@ def _called(manner: Manner, completion: Completion) -> Failure | None:
     names = [str(call["function"].get("name")) for call in calls_in(manner, completion)]
     if not names or completion.refusal or completion.finish_reason == "content_filter":
         return None
-    called = ", ".join(dict.fromkeys(names))
+    called = shortened(", ".join(dict.fromkeys(names)), 200)
     if completion.finish_reason == "length":
         return Failure(FailureKind.TRUNCATED, f"the answer was cut at max_tokens in a call of {called}", "length")
     return Failure(FailureKind.TOOL_CALLS, f"the model called {called}")

@@ -22,6 +22,7 @@ from llmbatch.errors import LlmbatchError, TaskError
 from llmbatch.experiment.answer import Answer
 from llmbatch.experiment.place import definition_of, place_of
 from llmbatch.parse.completion import Completion
+from llmbatch.parse.extract import shortened
 from llmbatch.runlog import Log, write_exception
 from llmbatch.samples.values import NotJsonLikeError, json_like
 
@@ -63,7 +64,7 @@ class ToolTurns:
         if tool is None:
             if question.manner.mode == "tool" and name == question.manner.shape.name:
                 return _ANSWER_ALONE
-            return f"Error: there is no function `{name}`; there are: {', '.join(tools)}"
+            return f"Error: there is no function `{shortened(str(name))}`; there are: {', '.join(tools)}"
         try:
             arguments = tool.arguments(called.get("arguments"))
         except ArgumentsError as error:

@@ -30,6 +30,14 @@ def load_body(body: bytes) -> Any:
         return Failure(FailureKind.INVALID_JSON, f"the body is not JSON ({first.msg}): {seen!r}")
 
 
+def json_text(document: dict[str, Any]) -> str:
+    """Return an object of a body as JSON text again; `{…}`, which is no JSON, for one that is nested too deep."""
+    try:
+        return orjson.dumps(document).decode()
+    except TypeError:  # deeper than orjson writes, which is less than it reads
+        return "{…}"
+
+
 def without_lone_surrogates(value: Any) -> Any:
     """Return the document with every lone surrogate replaced by U+FFFD: no UTF-8 file can hold one."""
     if isinstance(value, str):

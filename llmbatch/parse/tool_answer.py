@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from llmbatch.parse.body import json_text
 from llmbatch.parse.completion import Completion
 from llmbatch.parse.extract import Extracted
 
@@ -49,5 +50,5 @@ def _arguments(calls: Iterable[Any], name: str) -> str:
         if type(arguments) is str and arguments.strip():
             return arguments
         if type(arguments) is dict:
-            return orjson.dumps(arguments).decode()
+            return json_text(arguments)
     return ""

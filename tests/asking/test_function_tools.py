@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from functools import partial, wraps
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -98,6 +98,38 @@ def test_functions_of_one_definition_are_declared_once() -> None:
     assert function_tool(within(str)) is function_tool(within(str))
     assert function_tool(within(str)) is not function_tool(within(int))
     assert function_tool(within(Literal["a", "b"])) is not function_tool(within(Literal["b", "a"]))
+
+
+def test_functions_that_are_made_by_one_function_are_told_apart() -> None:
+    """By the names they are given; and a wrapper that is awaited is not what it wraps."""
+
+    def made(name: str) -> Any:
+        def tool(word: str) -> str:
+            return name + word
+
+        tool.__name__ = name
+        return tool
+
+    @wraps(search)
+    async def searched(*arguments: Any) -> list[str]:
+        return search(*arguments)
+
+    assert ["first", "second"] == list(declared_tools([made("first"), made("second")]))
+    assert (True, False) == (function_tool(searched).is_async, function_tool(search).is_async)
+
+
+def test_what_a_model_says_without_end_is_cut_in_what_it_is_told() -> None:
+    """Its own words come back to it, and are paid for."""
+    deep: dict[str, Any] = {}
+    for _ in range(300):
+        deep = {"text": deep}
+
+    with pytest.raises(ArgumentsError, match="not a JSON object"):
+        function_tool(search).arguments(deep)
+    with pytest.raises(ArgumentsError) as raised:
+        function_tool(search).arguments({"x" * 100_000: 1})
+
+    assert len(str(raised.value)) < 200
 
 
 def untyped(word) -> str:  # type: ignore[no-untyped-def]

@@ -132,3 +132,14 @@ def test_arguments_of_a_stream_may_come_as_an_object() -> None:
     event = orjson.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": "tool_calls"}]})
 
     assert GOOD == read(b"data: " + event + b"\n\ndata: [DONE]\n\n").text
+
+
+def test_arguments_that_are_nested_beyond_all_reason_are_no_answer() -> None:
+    """An object is read deeper than it can be written; reading an answer never raises."""
+    nested = b'{"label":' * 400 + b"1" + b"}" * 400
+    body = reply(None, call({"label": 0})).replace(b'{"label":0}', nested)
+
+    parsed = parse_answer(shape_of(Verdict), read(body), "tool")
+
+    assert isinstance(parsed, Failure)
+    assert parsed.kind is FailureKind.PARSE_ERROR
