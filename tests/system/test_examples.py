@@ -6,6 +6,7 @@ import io
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import llmbatch
@@ -72,6 +73,24 @@ def test_the_cassette_is_sound_and_holds_no_secret(example: str) -> None:
 
     assert [] == llmbatch.Cassette(folder).verify()
     assert [] == [*secrets_of(folder)]
+
+
+@pytest.mark.parametrize(
+    ("file", "rows", "labels"),
+    [
+        ("functions", 25, []),
+        ("issues", 16, [4, 4, 4, 4]),
+        ("known_issues", 12, []),
+        ("problems", 30, []),
+        ("review_comments", 48, [24, 24]),
+    ],
+)
+def test_the_samples_are_as_many_and_as_balanced_as_their_card_says(file: str, rows: int, labels: list[int]) -> None:
+    """No two of them are equal."""
+    samples = pl.read_ndjson(ROOT / "experiments" / "data" / f"{file}.jsonl")
+
+    assert rows == samples.height == samples.n_unique(samples.columns[0])
+    assert labels == (samples["label"].value_counts()["count"].to_list() if "label" in samples.columns else [])
 
 
 def test_every_experiment_of_the_project_has_a_page_and_a_cassette() -> None:
