@@ -128,7 +128,8 @@ def test_at_the_time_out_a_child_is_killed_with_all_that_it_started(tmp_path: Pa
     reader = threading.Thread(target=lambda: heard.append(pipe.read_bytes()), daemon=True)
     reader.start()
 
-    reply = run_in_child(script, None, seconds=3)
+    reply = run_in_child(script, None, seconds=5)
+    os.close(os.open(pipe, os.O_RDWR))  # for the reader, should the child have been killed before it came to the pipe
     reader.join()
 
     assert (None, [b""]) == (reply, heard)
