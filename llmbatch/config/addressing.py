@@ -14,8 +14,15 @@ MODEL_PLACE = "{model}"
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS = frozenset({"content-type", "content-length", "host", "accept", "accept-encoding", "user-agent"})
+_KEY = r"(.*(api|access|subscription|account|auth|functions)[-_]?)?key"
+"""Names that services and the gateways before them give to a key."""
 _SECRET_PARAMETERS = re.compile(
-    r"key|api_key|api-key|code|sig|signature|.*token|.*secret.*|.*password.*|x-(amz|goog)-(signature|credential|.*token)",
+    rf"{_KEY}|code|sig|signature|.*token|.*secret.*|.*password.*|x-(amz|goog)-(signature|credential|.*token)",
+    re.IGNORECASE,
+)
+_CREDENTIAL_HEADERS = re.compile(
+    rf"{_KEY}|authorization|proxy-authorization|cookie|set-cookie|openai-organization|openai-project|cf-ray|x-amz-.*"
+    r"|.*(secret|token|password).*",
     re.IGNORECASE,
 )
 
@@ -31,6 +38,23 @@ def take_key_header(section: Section, default: str) -> str:
     if not is_header_name(name) or name.lower() in _OWN_HEADERS:
         section.refuse("key_header", f"is {name!r}, which no key can be sent in", fix='write key_header = "api-key"')
     return name.lower()
+
+
+def take_headers(section: Section, key_header: str) -> Mapping[str, str]:
+    """Return what is sent beside the key, under lower-case names. It is stored, so no part of it is a credential."""
+    headers = section.take_table("headers")
+    for name, value in headers.items():
+        if not isinstance(value, str) or not value.isprintable() or not is_header_name(name):
+            section.refuse(f"headers.{name}", "is not a header with one line of text", fix="give a name and a text")
+        if _CREDENTIAL_HEADERS.fullmatch(name):
+            section.refuse(
+                f"headers.{name}",
+                "is a credential, and headers are stored in the cassette",
+                fix='name its variable, and the header it is sent in: key_env = "MY_KEY", key_header = "api-key"',
+            )
+        if name.lower() == key_header:
+            section.refuse(f"headers.{name}", "is the header that the key is sent in", fix="remove one of the two")
+    return MappingProxyType({name.lower(): value for name, value in headers.items()})
 
 
 def take_query(section: Section) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
-from llmbatch.config.addressing import is_header_name, take_key_header, take_model_path, take_query
+from llmbatch.config.addressing import take_headers, take_key_header, take_model_path, take_query
 from llmbatch.config.section import Section, Source
 from llmbatch.config.values import (
     DEFAULT_ASK_ABOVE_USD,
@@ -33,11 +33,6 @@ from llmbatch.errors import ConfigError
 OWN_FILE, SHARED_FILE = "llmbatch.toml", "pyproject.toml"
 _CALLS = ("/chat/completions", "/completions", "/responses", "/embeddings")
 _OWN_PARAMETERS = ("model", "messages")
-_CREDENTIAL_HEADERS = re.compile(
-    r"authorization|proxy-authorization|cookie|set-cookie|(x-)?api-key|x-goog-api-key|openai-organization|openai-project"
-    r"|cf-ray|x-amz-.*|.*(secret|token|password).*",
-    re.IGNORECASE,
-)
 
 
 def load_config(start: Path, environ: Mapping[str, str]) -> Config:
@@ -146,13 +141,14 @@ def _endpoint(name: str, section: Section, known: Endpoint | None) -> Endpoint:
     key_path = ".".join((*section.path, "base_url"))
     start = _with_timeouts(section, known or Endpoint(name, base_url))
     place = section.source.place((*section.path, "base_url")) if "base_url" in section.values else start.place
+    key_header = take_key_header(section, start.key_header)
     endpoint = replace(
         start,
         base_url=_base_url(base_url, key_path, place=place),
         place=place,
         key_env=section.take_text("key_env", start.key_env) or None,
-        key_header=take_key_header(section, start.key_header),
-        headers=_headers(section),
+        key_header=key_header,
+        headers=take_headers(section, key_header),
         query=take_query(section),
         model_path=take_model_path(section),
         structured=_structured(section),
@@ -208,20 +204,6 @@ def _defaults(section: Section) -> Mapping[str, Any]:
         if name in defaults:
             section.refuse(f"defaults.{name}", "is not a default: every request has its own", fix="remove it")
     return MappingProxyType(dict(defaults))
-
-
-def _headers(section: Section) -> Mapping[str, str]:
-    headers = section.take_table("headers")
-    for name, value in headers.items():
-        if not isinstance(value, str) or not value.isprintable() or not is_header_name(name):
-            section.refuse(f"headers.{name}", "is not a header with one line of text", fix="give a name and a text")
-        if _CREDENTIAL_HEADERS.fullmatch(name):
-            section.refuse(
-                f"headers.{name}",
-                "is a credential, and headers are stored in the cassette",
-                fix='name the variable instead: key_env = "MY_KEY"',
-            )
-    return MappingProxyType({name.lower(): value for name, value in headers.items()})
 
 
 def checked_url(text: str, key_path: str, *, place: str) -> str:
