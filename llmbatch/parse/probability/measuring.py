@@ -52,7 +52,9 @@ def measure(document: Any, text: str, field: ClosedField, asked: int) -> Measure
     if place is None:
         return f"the answer has no {field.path} that could be found in its text"
     span, spelling = place
-    path, before = _path_of(place_tokens(tokens, text) or (), text, span)
+    placed = place_tokens(tokens, text) or ()
+    begins = span.start - 1 if spelling.tells_by_quotes and text[span.start - 1 : span.start] == '"' else span.start
+    path, before = _path_of(placed, text, span.opens, begins)
     label = _written(path, before, spelling)
     if label is None:
         return f"the tokens that the service lists do not spell {field.path}"
@@ -60,7 +62,8 @@ def measure(document: Any, text: str, field: ClosedField, asked: int) -> Measure
     if is_of_the_sampler(document):
         source, doubt = "rescaled", "the service gave the probabilities of its sampler (post_sampling_probs)"
     spread = spread_over_labels([path], spelling, len(field.labels), before)
-    return Measured(field, spread, label, path[0].said.probability, source, doubt)
+    first = path[0] if begins == span.start else _path_of(placed, text, span.opens, span.start)[0][0]
+    return Measured(field, spread, label, first.said.probability, source, doubt)
 
 
 def _place_of(text: str, field: ClosedField) -> tuple[Span, Spelling] | None:
@@ -110,14 +113,14 @@ def _last_words(text: str) -> Span:
     return Span(line, start, end)
 
 
-def _path_of(placed: Sequence[Placed], text: str, span: Span) -> tuple[list[Token], bytes]:
-    """Return the tokens from the one in which the label begins, and the bytes that it may begin with before that.
+def _path_of(placed: Sequence[Placed], text: str, may_begin: int, begins: int) -> tuple[list[Token], bytes]:
+    """Return the tokens from the one in which the label begins, and the bytes from where it may begin up to that.
 
     A token that holds the end of what stands before the value is cut there: of those beside it, only such as
     begin alike can lead to the value.
     """
     content = text.encode("utf-8", "replace")
-    opens, start = (len(text[:place].encode("utf-8", "replace")) for place in (span.opens, span.start))
+    opens, start = (len(text[:place].encode("utf-8", "replace")) for place in (may_begin, begins))
     first = next((at for at, token in enumerate(placed) if token.end > start and token.start <= start), None)
     if first is None:
         return [], b""

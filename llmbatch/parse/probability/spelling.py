@@ -59,7 +59,15 @@ class Form(NamedTuple):
 
 
 class Spelling(Protocol):
-    """Reads the bytes from where a value may begin; `ended` says that the answer ends after them."""
+    """Reads the bytes from where a value may begin; `ended` says that the answer ends after them.
+
+    `tells_by_quotes`: an opening quote already rules some labels out, as that of a string does null.
+    """
+
+    @property
+    def tells_by_quotes(self) -> bool:
+        """Whether labels are told apart by the quote before them."""
+        ...
 
     def read(self, written: bytes, *, ended: bool = False) -> Reading:
         """Return which labels these bytes may become."""
@@ -73,6 +81,7 @@ class JsonSpelling:
         self._quoted = [form for form in forms if form.quoted]
         self._bare = [(form.text.encode(), form.label) for form in forms if not form.quoted]
         self._all = frozenset(form.label for form in forms)
+        self.tells_by_quotes = bool(self._quoted) and bool(self._bare)
 
     def read(self, written: bytes, *, ended: bool = False) -> Reading:
         """Return which labels these bytes may become."""
@@ -98,6 +107,8 @@ class WordSpelling:
 
     What is no label yet may go on to one on a line further down, so nothing is ever ruled out.
     """
+
+    tells_by_quotes = False
 
     def __init__(self, forms: Sequence[Form]) -> None:
         self._forms = forms

@@ -294,3 +294,25 @@ def test_no_nonsense_in_a_reply_raises(value: Any) -> None:
 
     for reply in (value, {"choices": [{"logprobs": {"content": value}}]}, {"choices": [{"logprobs": value}]}):
         assert isinstance(measure(reply, "yes", field, 20), Measured | str)
+
+
+class Perhaps(BaseModel):
+    verdict: Literal["bug", "style"] | None
+
+
+@pytest.mark.parametrize("quote", [' "', '"'])
+def test_a_quote_that_rules_out_null_is_a_token_of_the_label(quote: str) -> None:
+    """Where it stands apart, null was as possible as what the quote begins, and is gone behind it."""
+    space = quote[:-1]
+    reply = document(
+        token('{"verdict":' + (" " if not space else "")),
+        token(quote, 0.6, {space + "null": 0.4}),
+        token("bug", 0.75, {"style": 0.25}),
+        token('"}'),
+    )
+    found = measure(reply, '{"verdict": "bug"}', closed_field(shape_of(Perhaps), "verdict"), 20)
+
+    assert isinstance(found, Measured)
+    assert pytest.approx((0.45, 0.15, 0.4)) == found.spread.attributed
+    assert pytest.approx(0.0) == found.spread.missing
+    assert pytest.approx(0.75) == found.first_token
