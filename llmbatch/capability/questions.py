@@ -65,12 +65,18 @@ class Wording(NamedTuple):
         self, name: str, prompt: str, members: Mapping[str, Any], *, draw: int = 0, tokens: int | None = None
     ) -> Question:
         """Return a question with these members of the body; one that the model refuses is left away."""
-        added = {key: value for key, value in self.defaults.items() if key not in _OWN | _FORMS | BUILT_IN.keys()}
-        body: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": prompt}], **added}
+        messages = [{"role": "user", "content": prompt}]
+        body: dict[str, Any] = {"model": self.model, "messages": messages, **added_to_all(self.defaults)}
         body.update({key: value for key, value in members.items() if key not in self.refused})
         if self.limit_name is not None:
             body[self.limit_name] = tokens or self.tokens
         return Question(name, orjson.dumps({key: value for key, value in body.items() if value is not None}), draw)
+
+
+def added_to_all(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the configuration adds to each question, to those of a probe too."""
+    own = _OWN | _FORMS | BUILT_IN.keys()
+    return {key: value for key, value in defaults.items() if key not in own and value is not None}
 
 
 def counting(wording: Wording, parameters: Mapping[str, float] = BUILT_IN, name: str = "parameters") -> Question:

@@ -326,3 +326,22 @@ def test_a_probe_that_is_killed_goes_on_where_it_stopped(study: MakeStudy) -> No
     assert 0 == finished.code, finished.err
     assert 1 == sum(each.body == first.body for each in service.heard)
     assert ["ok", "ok"] == made.rows()["llmbatch_status"].to_list()
+
+
+def test_a_model_that_is_configured_otherwise_later_is_probed_as_it_is_asked_then(study: MakeStudy) -> None:
+    """Else nothing were known of it, and it were asked in a mode that the service refuses."""
+    with serving(DeepSeek()) as service:
+        made = study(service, ["good"], None)
+        made.run()
+        settings = made.root / "llmbatch.toml"
+        plain, once = settings.read_text(), probes(service)
+        settings.write_text(plain + 'defaults = { user = "b", provider = { order = ["é", "b"] } }\n', encoding="utf-8")
+        code = made.run()
+        again, rows = probes(service), made.rows()
+        made.write_samples([{"id": each, "message": f"[[{each}]] a commit"} for each in ("first good", "good", "cut")])
+        made.run()
+        settings.write_text(plain, encoding="utf-8")
+        made.run()
+
+    assert (0, ["ok", "ok"]) == (code, rows["llmbatch_status"].to_list())
+    assert [2 * once, 2 * once] == [again, probes(service)]
