@@ -7,12 +7,13 @@ returns looks the key up and, on a miss, gives the order to the engine. A hit to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
 from llmbatch.asking.embedder import Embedder
+from llmbatch.asking.embedding import check_no_options
 from llmbatch.asking.function_tool import declared_tools
 from llmbatch.asking.question import (
     NO_TOOLS,
@@ -182,9 +183,12 @@ class Asker:
             self._embedder = Embedder(self.store, self._obtain, self.on_miss)
         return self._embedder
 
-    def prepare_texts(self, texts: object, named: str | None, asking: Asking) -> list[Question]:
-        """Return a question for each text that is put to an embedding model. Raises AuthorError."""
+    def prepare_texts(
+        self, texts: object, named: str | None, asking: Asking, options: Collection[str] = ()
+    ) -> list[Question]:
+        """Return a question for each text that is put to an embedding model. Raises AuthorError, for any option too."""
         try:
+            check_no_options(options)
             return self.embedder.questions(texts, self._choose(named, asking), asking.case)
         except AuthorError as error:
             self.on_author_error(error)

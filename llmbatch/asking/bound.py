@@ -34,10 +34,10 @@ class BoundAsk:
         self.answers.append(None)
         return self._await(question, len(self.answers) - 1)
 
-    async def embed(self, texts: Sequence[str], *, model: str | None = None) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str], *, model: str | None = None, **options: object) -> list[list[float]]:
         """Return one vector for each text, in their order. Raises AnswerError where one has none."""
         asker, case = self._asker, self._asking.case
-        questions = asker.prepare_texts(texts, model, self._asking)
+        questions = asker.prepare_texts(texts, model, self._asking, options)
         if questions:
             self.embedded = Answer(origin=questions[0].origin)
         vectors: list[list[float]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import struct
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -38,6 +38,13 @@ def checked_texts(texts: object) -> list[str]:
             what = f"item {number} of what ask.embed got is a {type(text).__name__}, not a text"
             raise TaskError(what, fix="give texts alone, in the order in which the vectors are wanted")
     return list(texts)
+
+
+def check_no_options(options: Collection[str]) -> None:
+    """Raise TaskError for an option: what is sent beside a text is the model's, the same for all its texts."""
+    for name in options:
+        fix = f"write it beside the model in the configuration: defaults = {{ {name} = ... }}"
+        raise TaskError(f"ask.embed has no option `{name}`", known="model", fix=fix)
 
 
 def embedding_manner(model: ResolvedModel, address: Address) -> Manner:

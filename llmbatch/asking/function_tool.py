@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from llmbatch.config import StructuredMode
 from llmbatch.errors import TaskError
@@ -182,8 +181,8 @@ def _build(function: Callable[..., Any], name: str, parameters: Mapping[str, _Pa
     try:
         model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
         schema = model.model_json_schema()
-    except (PydanticUserError, PydanticSchemaGenerationError, NameError) as error:
-        reason = str(error).split("\n\nFor further information", maxsplit=1)[0]
+    except Exception as error:  # noqa: BLE001 - pydantic asserts as well, and hooks of the author's raise anything
+        reason = str(error).split("\n\n", maxsplit=1)[0] or type(error).__name__
         fix = "use str, int, float, bool, Literal, lists, dicts, dataclasses or pydantic models"
         raise _error(function, f"the parameters of the tool {name} have no JSON schema: {reason}", fix) from None
     declaration: dict[str, Any] = {"name": name}
@@ -229,4 +228,5 @@ def _untitled(node: Any) -> Any:
 
 
 def _error(function: Callable[..., Any], what: str, fix: str) -> TaskError:
-    return TaskError(what, place=place_of(*definition_of(function)), fix=fix)
+    place = place_of(*definition_of(function)) if hasattr(function, "__code__") else None
+    return TaskError(what, place=place, fix=fix)

@@ -29,8 +29,8 @@ from llmbatch.samples.values import NotJsonLikeError, json_like
 MOST_TOOL_TURNS = 10
 """How often a model may call functions before it answers. One that goes on has no answer (`tool_calls`)."""
 
-_MISTAKES = (NameError, ImportError, SyntaxError)
-"""What no argument brings about: the model cannot do better, and would be paid for trying."""
+_MISTAKES = (NameError, ImportError, SyntaxError, MemoryError, RecursionError)
+"""What no argument brings about, so that the model would be paid for trying; or what the machine has a say in."""
 
 _ANSWER_ALONE = "Error: give the answer when you have what the other functions return, and alone"
 

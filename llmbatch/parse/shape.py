@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 import orjson
-from pydantic import PydanticUserError, TypeAdapter, create_model
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic import TypeAdapter, create_model
 from typing_extensions import TypeForm
 
 from llmbatch.config.values import StructuredMode
@@ -169,12 +168,12 @@ def _adapter(tp: Any, name: str) -> tuple[TypeAdapter[Any], JsonSchema]:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(tp)
         return adapter, json_schema_of(adapter, "validation")
-    except (PydanticUserError, PydanticSchemaGenerationError, NameError) as error:
+    except Exception as error:  # noqa: BLE001 - pydantic asserts as well, and hooks of the author's raise anything
         raise TaskError(
             f"{name} cannot be the shape of an answer",
             place=place_of_type(tp),
             shape=described(tp),
-            reason=str(error).split("\n\nFor further information", maxsplit=1)[0],
+            reason=str(error).split("\n\n", maxsplit=1)[0] or type(error).__name__,
             fix="use a pydantic model, a TypedDict (of typing_extensions), a dataclass, Literal[...], "
             "an Enum, int, float, bool, str, or a list of these",
         ) from None

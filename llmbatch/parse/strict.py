@@ -180,6 +180,8 @@ def _references(node: object) -> Iterator[str]:
 
 
 def _enumeration(values: list[Any], path: str) -> JsonSchema:
+    if not values:
+        raise NotStrictError(path, "it is an Enum without members", "give it the labels that an answer may have")
     if not all(type(value) in _JSON_NAMES for value in values):
         raise NotStrictError(path, "its values are not scalars", "give the enum strings or numbers")
     kinds = list(dict.fromkeys(_JSON_NAMES[type(value)] for value in values))

@@ -49,9 +49,9 @@ def with_files(part: Any, base_folders: Sequence[Path], *, place: str) -> Any:
 
 def _encoded(path: PurePath, base_folders: Sequence[Path], place: str, *, bare: bool) -> str:
     media_type = _MEDIA_TYPES.get(path.suffix.lower())
-    if media_type is None and not bare:
+    if media_type is None:
         what = f"{path.name} has no suffix that tells what it is"
-        fix = "rename it, or give a data URL as text"
+        fix = "rename it, or encode it yourself, and give text"
         raise PromptError(what, place=place, known=joined(_MEDIA_TYPES, most=20), fix=fix)
     tried = candidates(Path(path), base_folders)
     found = next((each for each in tried if each.is_file()), None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from llmbatch.errors import PromptError
@@ -118,8 +118,12 @@ def _turn(message: object, place: str, base_folders: Sequence[Path], *, verbatim
     if not isinstance(message, Mapping) or not isinstance(role, str):
         what = f"a message without a role: {type(message).__name__}"
         raise PromptError(what, place=place, fix='write {"role": "user", "content": ...}')
-    if isinstance(message.get("content"), list):
-        message = {**message, "content": with_files(message["content"], base_folders, place=f"{place}.content")}
+    content = message.get("content")
+    if isinstance(content, PurePath):
+        fix = 'put it into a part: [{"type": "image_url", "image_url": {"url": path}}]'
+        raise PromptError(f"the content of a message is the path {content.as_posix()!r}", place=place, fix=fix)
+    if isinstance(content, list | tuple):
+        message = {**message, "content": with_files(content, base_folders, place=f"{place}.content")}
     try:
         extra = json_like({key: value for key, value in message.items() if key != "role"})
     except NotJsonLikeError as error:

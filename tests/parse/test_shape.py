@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Optional, get_args
 
 import orjson
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, computed_field
 from typing_extensions import TypedDict
 
 from llmbatch.config import StructuredMode
@@ -271,6 +271,16 @@ class Bare:
     pass
 
 
+class Nobody(enum.Enum):
+    pass
+
+
+class Hooked:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        raise OSError("no schema today")
+
+
 @pytest.mark.parametrize(
     ("tp", "path", "reason"),
     [
@@ -282,6 +292,11 @@ class Bare:
         (list[Any], "answer[]", "its type is open"),
         (Bare, "Bare", "cannot be the shape of an answer"),
         ("Undefined", "answer", "cannot be the shape"),
+        (Nobody, "Nobody", "Enum without members"),
+        (list[Nobody], "answer[]", "Enum without members"),
+        (Literal[()], "answer", "cannot be the shape"),
+        (Hooked, "Hooked", "cannot be the shape"),
+        (Annotated[int, WithJsonSchema({"$ref": "#/elsewhere"})], "answer", "cannot be the shape"),
     ],
 )
 def test_a_type_that_strict_mode_cannot_carry_is_the_authors_error(tp: Any, path: str, reason: str) -> None:

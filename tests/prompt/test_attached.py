@@ -48,6 +48,7 @@ def test_a_path_is_looked_for_as_samples_are(base: Path) -> None:
         ),
         ({"image_url": {"url": Path("odd.xyz")}}, "odd.xyz has no suffix", "image_url.url"),
         ({"files": [Path("b.png"), Path("big.pdf")]}, "big.pdf is larger", "files[1]"),
+        ({"input_audio": {"data": Path("odd.xyz")}}, "odd.xyz has no suffix", "input_audio.data"),
     ],
 )
 def test_what_cannot_be_sent_is_an_error_at_its_place(
@@ -60,3 +61,12 @@ def test_what_cannot_be_sent_is_an_error_at_its_place(
         parts(part, base=base)
 
     assert f"messages[0].content[0].{place}" == raised.value.place
+
+
+def test_a_path_is_read_in_parts_alone_and_never_sent_as_the_text_it_is(base: Path) -> None:
+    """Parts may be a tuple; a path in the place of parts is a mistake, of which a model would be told the name."""
+    sent = Template.from_messages([{"role": "user", "content": ({"url": Path("b.png")},)}], base_folders=[base])
+
+    assert [{"url": "data:image/png;base64,Yg=="}] == sent.render({})[0]["content"]
+    with pytest.raises(PromptError, match=r"is the path 'b.png'"):
+        Template.from_messages([{"role": "user", "content": Path("b.png")}], base_folders=[base])

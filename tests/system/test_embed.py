@@ -111,13 +111,13 @@ def test_a_task_that_had_to_do_without_a_vector_has_no_result(tmp_path: Path) ->
     assert [("ok", False)] == online.rows.select("llmbatch_status", "caught").rows()
 
 
-@pytest.mark.parametrize("texts", ["'one text'", "[1]", "None"])
+@pytest.mark.parametrize("texts", ["'one text'", "[1]", "None", "['one text'], dimensions=2"])
 def test_what_are_no_texts_stops_the_run_before_its_first_call(tmp_path: Path, texts: str) -> None:
     """A text alone would be embedded letter by letter."""
     with ScriptedModel(embedded) as model:
         project = Project(tmp_path, model.base_url)
         project.write_experiment(STUDY.replace("SAMPLES", repr(SAMPLES)).replace('sample["texts"]', texts))
-        with pytest.raises(llmbatch.LlmbatchError, match=r"ask\.embed got"):
+        with pytest.raises(llmbatch.LlmbatchError, match=r"ask\.embed (got|has no option)"):
             llmbatch.run(tmp_path / "experiments" / "study.py", record_mode="new_episodes")
 
     assert [] == model.asked

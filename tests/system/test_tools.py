@@ -221,6 +221,13 @@ def misspelt(word: str) -> str:
 async def broken(sample: dict[str, Any], ask: Ask) -> Answer[str]:
     return await ask("What is {word}?", sample, tools=[misspelt])
 
+def bottomless(word: str) -> str:
+    return bottomless(word)
+
+@task(samples=[{"word": "d"}])
+async def endless(sample: dict[str, Any], ask: Ask) -> Answer[str]:
+    return await ask("What is {word}?", sample, tools=[bottomless])
+
 @task(samples=[{"word": "b"}])
 async def unsendable(sample: dict[str, Any], ask: Ask) -> Answer[str]:
     return await ask("What is {word}?", sample, tools=[opaque])
@@ -262,6 +269,7 @@ def test_a_wrong_tool_stops_the_run_before_its_first_call(home: Path) -> None:
         asked = len(model.asked)
         ran = llmbatch.run(f"{project.root}/experiments/study.py::unsendable", record_mode="new_episodes")
         mistaken = llmbatch.run(f"{project.root}/experiments/study.py::broken", record_mode="new_episodes")
+        bottomless = llmbatch.run(f"{project.root}/experiments/study.py::endless", record_mode="new_episodes")
 
     assert 0 == asked
     assert "the parameter `word` of the tool wrong has no type" in str(raised.value)
@@ -269,7 +277,8 @@ def test_a_wrong_tool_stops_the_run_before_its_first_call(home: Path) -> None:
     assert ["task_error"] == ran.rows["llmbatch_status"].to_list()
     assert "returned what JSON cannot carry" in ran.rows["llmbatch_error"][0]
     assert ["NameError: name 'wrod' is not defined"] == mistaken.rows["llmbatch_error"].to_list()
-    assert 1 == mistaken.paid
+    assert bottomless.rows["llmbatch_error"][0].startswith("RecursionError")  # its words depend on the machine
+    assert (1, 1) == (mistaken.paid, bottomless.paid)
 
 
 STREAMED = """
