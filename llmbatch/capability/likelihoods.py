@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from llmbatch.call.values import Reply
@@ -18,8 +18,9 @@ _NOISE = 0.1
 
 
 class Position(NamedTuple):
-    """One token of an answer: its logarithmic probability, and those of its alternatives by their text."""
+    """One token of an answer: its text, its logarithmic probability, and those of its alternatives by their text."""
 
+    token: str
     chosen: float
     alternatives: Mapping[str, float]
 
@@ -34,7 +35,7 @@ def positions_of(reply: Reply) -> list[Position]:
     document = load_body(reply.body)
     try:
         told = document["choices"][0]["logprobs"]["content"]
-        return [Position(_number(each["logprob"]), _alternatives(each)) for each in told]
+        return [Position(str(each.get("token")), _number(each["logprob"]), _alternatives(each)) for each in told]
     except (LookupError, TypeError, ValueError):
         return []
 
@@ -42,16 +43,24 @@ def positions_of(reply: Reply) -> list[Position]:
 def support_of(sampled: list[Position], greedy: list[Position] | None) -> LogprobSupport:
     """Say what the numbers of an answer at temperature 1 are worth, beside those of one at temperature 0.
 
-    The question has many answers, so that nothing is certain at its first token, and both answers share what goes
-    before that.
+    The question has many answers, so that something is not certain. Probabilities are compared as far as both answers
+    share what goes before: a model that thinks first is sure of how its thoughts begin.
     """
     if not sampled:
         return "ignored"
     if all(_says_nothing(position) for position in sampled):
         return "masked"
-    if greedy and _distance(sampled[0], greedy[0]) > _NOISE:
+    if any(_distance(*pair) > _NOISE for pair in _of_one_beginning(sampled, greedy or [])):
         return "rescaled"
     return "yes"
+
+
+def _of_one_beginning(sampled: list[Position], greedy: list[Position]) -> Iterator[tuple[Position, Position]]:
+    """Yield the places of both answers up to the one at which they part."""
+    for one, other in zip(sampled, greedy, strict=False):
+        yield one, other
+        if one.token != other.token:
+            return
 
 
 def _says_nothing(position: Position) -> bool:

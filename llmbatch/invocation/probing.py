@@ -18,6 +18,7 @@ from llmbatch.invocation.known_models import KnownModels, Service
 from llmbatch.runlog import Log
 
 DEFAULT_MODE = "json_schema"
+_FIRST = "first asked some eleven short questions on what it can do (`structured` in its settings spares them)"
 
 
 @dataclass(slots=True)
@@ -25,13 +26,14 @@ class Prober:
     """Makes probes by the run's engine, each once, and adds what they find out to the known models.
 
     `on_known` hears when more is known of a model than before, `on_paid` of the answers that were paid for, `tell` of
-    each model that was probed.
+    each model that was probed. `note` is told before, since a slow service is silent for long.
     """
 
     known: KnownModels
     on_paid: Callable[[int], None]
     tell: Callable[[ResolvedModel, str], None]
     engine: Engine | None = None
+    note: Callable[[str], None] = lambda text: None
     on_known: Callable[[], None] = lambda: None
     _wanted: dict[Service, ResolvedModel] = field(default_factory=dict)
     _making: dict[Service, asyncio.Task[None]] = field(default_factory=dict)
@@ -63,6 +65,8 @@ class Prober:
         case = CaseContext(f"{PROBE}{model.qualified}", 0)
         conversation = probe(model.name, model.defaults)
         questions: Sequence[Question] = next(conversation)
+        if self.engine is not None:
+            self.note(f"{model.qualified}: {_FIRST}")
         while True:
             replies = await asyncio.gather(*[self._reply(model, question, case) for question in questions])
             try:

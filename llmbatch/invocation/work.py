@@ -120,7 +120,7 @@ class Work:
         def paid(answers: int) -> None:
             self.counters.paid += answers
 
-        return Prober(self.known, paid, partial(tell_of, self.run_log, self.note))
+        return Prober(self.known, paid, partial(tell_of, self.run_log, self.note), note=self.note)
 
     def _look_up_models_anew(self, runner: CaseRunner) -> None:
         """Hear that more is known of a model than before."""

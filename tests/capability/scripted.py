@@ -74,7 +74,8 @@ class Service:
             message |= {"content": None, "tool_calls": [call]}
         choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "length"}
         if body.get("logprobs") and "logprobs" in follows:
-            choice["logprobs"] = {"content": [self._position(body)]}
+            begun = [_certain("<think>"), _certain("Okay")] if self.thinks else []
+            choice["logprobs"] = {"content": [*begun, self._position(body)]}
         return choice
 
     def _words(self, body: dict[str, Any], draw: int) -> str:
@@ -98,6 +99,11 @@ class Service:
             events.append({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}})
         lines = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events)
         return Reply(200, "OK", {"content-type": ("text/event-stream",)}, lines + b"data: [DONE]\n\n")
+
+
+def _certain(token: str) -> dict[str, Any]:
+    told = [{"token": token, "logprob": 0.0}, {"token": "!", "logprob": -20.0}]
+    return told[0] | {"top_logprobs": told}
 
 
 ALL = frozenset(

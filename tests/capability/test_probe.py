@@ -114,6 +114,13 @@ def test_probabilities_that_say_nothing_or_follow_the_temperature_are_named(told
     assert probed(Service(ALL, logprobs=told)).logprobs == expected
 
 
+def test_a_model_that_is_sure_of_how_it_begins_to_think_is_compared_behind_that() -> None:
+    """Its first token is as certain at any temperature; both answers share it, and so what stands behind it counts."""
+    assert {"raw": "yes", "rescaled": "rescaled"} == {
+        told: probed(Service(ALL, logprobs=told, thinks=True)).logprobs for told in ("raw", "rescaled")
+    }
+
+
 def test_fewer_alternatives_are_asked_for_where_twenty_are_refused() -> None:
     """And none where five are: the probabilities of the tokens alone are still worth having."""
     service = Service(ALL, refuses=frozenset({"top_logprobs"}))

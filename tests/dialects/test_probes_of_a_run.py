@@ -110,12 +110,12 @@ def probes(service: Service) -> int:
     return len(service.heard) - len(service.questions)
 
 
-def test_a_probe_is_made_once_and_never_again(study: MakeStudy) -> None:
+def test_a_probe_is_made_once_and_never_again(study: MakeStudy, capsys: pytest.CaptureFixture[str]) -> None:
     """Its replies are in the cassette: neither further samples nor refusals that are asked again ask it anew."""
     with serving(OpenAIReasoning()) as service:
         made = study(service, ["good", "bad parameter"], None)
         made.run()
-        once = probes(service)
+        once, said = probes(service), capsys.readouterr().err
         made.write_samples(
             [{"id": scene, "message": f"[[{scene}]] a commit"} for scene in ("good", "bad parameter", "cut")]
         )
@@ -124,6 +124,8 @@ def test_a_probe_is_made_once_and_never_again(study: MakeStudy) -> None:
         made.run("--last-failed")
 
     assert once == probes(service) >= 10
+    assert (1, 0) == tuple(text.count("on what it can do") for text in (said, capsys.readouterr().err))
+    assert said.index("on what it can do") < said.index("shapes are asked for by")
     asked = Counter(each.script for each in service.questions)
     assert {"first good": 1, "good": 1, "bad parameter": 2, "cut": 1} == asked
 
