@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -39,6 +40,10 @@ class KnownModels:
     _services: dict[int, tuple[ResolvedModel, Service]] = field(default_factory=dict)
     _tell: Callable[[ResolvedModel], None] | None = None
     _untold: list[ResolvedModel] = field(default_factory=list)
+    _recorded_before: int = 0
+
+    def __post_init__(self) -> None:
+        self._recorded_before = len(self.store)
 
     def informed(self, model: ResolvedModel) -> ResolvedModel:
         """Return the model with what is known of it, and with whether it is still to be probed.
@@ -122,13 +127,14 @@ class KnownModels:
     def _has_answers(self, model: ResolvedModel) -> bool:
         """Whether anything is recorded that the model was asked as it is configured, but for probes of it.
 
-        Where it was probed with other `defaults`, what it was asked with those does not count.
+        Where it was probed with other `defaults`, what it was asked with those does not count; nor does what this run
+        has recorded: that would be what a task asked by itself before it came to `ask`.
         """
         name, *added = [_in_a_line({"model": model.name}), *_each_in_a_line(added_to_all(model.defaults))]
         of_probe = b',"case":"' + PROBE.encode()
         url = self.call(model, Question("", b"{}")).request.url
         was_asked = was_probed = False
-        for line in self.store.texts():
+        for line in islice(self.store.texts(), self._recorded_before):
             if name not in line:
                 continue
             is_probe, is_as_configured = of_probe in line, all(member in line for member in added)

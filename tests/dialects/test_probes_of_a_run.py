@@ -52,6 +52,19 @@ BRANCHES = {
 """Ways in which a task may come upon a model, some of which let nothing out that ends it."""
 
 
+ITSELF = """
+from typing import Any, Literal
+from llmbatch import Ask, task
+
+@task(samples="data/commits.jsonl", id="id")
+async def classify(sample: dict[str, Any], ask: Ask, client: Any, model: str) -> dict[str, Any]:
+    asked = [{"role": "user", "content": "Think about " + sample["message"]}]
+    await client.chat.completions.create(model=model.partition("/")[2], messages=asked)
+    verdict = await ask(Literal["corrective", "adaptive", "perfective"], "classify.md", sample)
+    return {"verdict": verdict.value}
+"""
+
+
 class Down(VLLM):
     """Fails at what is asked by a probe, and answers all else: `down` are the modes that it is down for."""
 
@@ -347,3 +360,18 @@ def test_a_model_that_is_configured_otherwise_later_is_probed_as_it_is_asked_the
 
     assert (0, ["ok", "ok"]) == (code, rows["llmbatch_status"].to_list())
     assert [2 * once, 2 * once] == [again, probes(service)]
+
+
+def test_what_a_task_asks_by_itself_before_it_asks_is_no_answer_that_a_probe_comes_too_late_for(
+    study: MakeStudy,
+) -> None:
+    """Its calls by `client` are recorded when it comes to its first `ask`, in whatever order cases get there."""
+    with Service(DeepSeek()) as service:
+        made = study(service, ["good"], None)
+        made.write_experiment(ITSELF)
+        code = made.run("--concurrency", "1")
+    rows = made.rows()
+
+    assert (0, ["ok", "ok"], {"json_object"}) == (code, rows["llmbatch_status"].to_list(), set(rows["llmbatch_mode"]))
+    assert 0 == made.run("--offline")
+    assert rows.equals(made.rows())
