@@ -32,6 +32,9 @@ class BoundAsk:
         """Render and key the question now; the returned coroutine brings the answer."""
         question = self._asker.prepare(arguments, options, self._asking)
         self.answers.append(None)
+        before = options.get("after") if options else None
+        if before is not None and before.failure and before.reply is None and not self._asking.case.rehearsal:
+            return self._unasked(question, len(self.answers) - 1, before)
         return self._await(question, len(self.answers) - 1)
 
     async def embed(self, texts: Sequence[str], *, model: str | None = None, **options: object) -> list[list[float]]:
@@ -47,6 +50,13 @@ class BoundAsk:
                 raise AnswerError(vector.message, kind=str(vector.kind))
             vectors.append(vector)
         return vectors
+
+    async def _unasked(self, question: Question, place: int, before: Answer[Any]) -> Answer[Any]:
+        """Return the failure of the turn before: going on without it would be paid for, and asked otherwise later."""
+        assert before.failure is not None
+        failure = Failure(before.failure, before.failure_message, before.failure_detail)
+        answer = self.answers[place] = unanswered(question, failure)
+        return answer
 
     async def _await(self, question: Question, place: int) -> Answer[Any]:
         asker, case = self._asker, self._asking.case

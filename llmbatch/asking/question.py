@@ -18,7 +18,7 @@ from llmbatch.cassette.address import Address
 from llmbatch.client.chat import Envelope, resolve_parameters
 from llmbatch.config import ResolvedModel, StructuredMode
 from llmbatch.errors import TaskError
-from llmbatch.experiment.answer import Origin
+from llmbatch.experiment.answer import Answer, Origin
 from llmbatch.parse.shape import Shape, shape_of
 from llmbatch.prompt.template import Template
 
@@ -186,6 +186,11 @@ def word(
     messages = template.render(arguments.fields or {}, withheld=withheld, source=source)
     after = arguments.options.get("after")
     if after is not None:
+        if not isinstance(after, Answer):
+            what = f"after= is a {type(after).__name__}, not an answer"
+            raise TaskError(
+                what, fix='pass what an earlier ask returned: first = await ask(...); ask("...", after=first)'
+            )
         messages = [*after.messages, *(turn for turn in messages if turn["role"] != "system")]
     if manner.instruction:
         messages[-1] = _with_instruction(messages[-1], manner.instruction)

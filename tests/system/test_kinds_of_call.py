@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,3 +209,36 @@ def test_shots_are_filled_from_the_fields(ran: Ran) -> None:
         (turn["role"], turn["content"]) for turn in turns[:3]
     ]
     assert ["Word: {x}", "none", "Word: one"] == [turn["content"] for turn in turns[3:]]
+
+
+TALK = """
+from typing import Any
+from llmbatch import Answer, Ask, task
+
+@task(samples=[{"id": "a"}], id="id")
+async def talk(sample: dict[str, Any], ask: Ask) -> Answer[str]:
+    return await ask("And then?", after=await ask("First?"))
+
+@task(samples=[{"id": "a"}], id="id")
+async def mistaken(sample: dict[str, Any], ask: Ask) -> Answer[str]:
+    return await ask("And then?", after="what was said")
+"""
+
+
+def test_a_conversation_does_not_go_on_over_a_turn_that_a_service_could_not_answer(tmp_path: Path) -> None:
+    """It would be paid for without what the model had said, and be another question as soon as that is there."""
+    replies: list[Any] = [503]
+    with ScriptedModel(lambda path, body: replies.pop(0) if replies else said("fine")) as model:
+        project = Project(tmp_path, model.base_url)
+        project.configure('max_retries = 0\nmodel = "service/m"')
+        project.write_experiment(TALK)
+        study = f"{project.root}/experiments/study.py"
+        failed = llmbatch.run(f"{study}::talk", record_mode="new_episodes")
+        asked = len(model.asked)
+        good = llmbatch.run(f"{study}::talk", record_mode="new_episodes")
+        turns = [len(body["messages"]) for body in model.bodies()]
+        with pytest.raises(llmbatch.LlmbatchError, match="after= is a str"):
+            llmbatch.run(f"{study}::mistaken", record_mode="new_episodes")
+
+    assert (1, ["server_error"]) == (asked, failed.rows["llmbatch_status"].to_list())
+    assert ([2, 2, 4], ["fine"]) == (turns, good.rows["answer"].to_list())
