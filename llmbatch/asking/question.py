@@ -191,7 +191,7 @@ def word(
             raise TaskError(
                 what, fix='pass what an earlier ask returned: first = await ask(...); ask("...", after=first)'
             )
-        messages = [*after.messages, *(turn for turn in messages if turn["role"] != "system")]
+        messages = [*map(dict, after.messages), *(turn for turn in messages if turn["role"] != "system")]
     if manner.instruction:
         messages[-1] = _with_instruction(messages[-1], manner.instruction)
     return messages
