@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from llmbatch.tables.builtin.classes import (
     LABELS_SHOWN,
     MACRO,
+    NUMBERS_SHOWN,
     OTHER,
     PER_CLASS_SCHEMA,
     WEIGHTED,
@@ -136,3 +137,24 @@ def test_free_text_is_no_class() -> None:
     assert ["a", OTHER, MACRO, WEIGHTED] == per_class(rows_of(many), "category")["label"].to_list()
     for nothing in (per_class(rows_of(turned), "category"), per_class(rows_of(many), None)):
         assert (0, dtypes_of(PER_CLASS_SCHEMA)) == (nothing.height, dict(nothing.schema))
+
+
+def of_numbers(highest: int) -> pl.DataFrame:
+    """Return a row for each number from 1, each answered as it should be."""
+    numbers = list(range(1, highest + 1))
+    rows = rows_of([(str(number), None) for number in numbers])
+    return rows.with_columns(llmbatch_status=pl.lit("ok"), truth=pl.Series(numbers), category=pl.Series(numbers))
+
+
+def test_a_few_numbers_are_labels_by_their_value() -> None:
+    """Marks from 1 to 10 are labels."""
+    shown = per_class(of_numbers(11), "category")["label"]
+
+    assert [*(str(number) for number in range(1, 12)), MACRO, WEIGHTED] == shown.to_list()
+
+
+def test_many_numbers_are_results_and_no_labels() -> None:
+    """The answers of sums would fill the screen and say nothing."""
+    rows = of_numbers(NUMBERS_SHOWN + 1)
+
+    assert (0, 0) == (per_class(rows, "category").height, confusion(rows, "category").height)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ OTHER = "(other)"
 MACRO = "(macro average)"
 WEIGHTED = "(weighted average)"
 LABELS_SHOWN = 40
+NUMBERS_SHOWN = 20
+"""More whole numbers than these are results of a count or a sum, and no labels."""
 
 CONFUSION_SCHEMA: TableSchema = {"task": STR, "variant": STR, "truth": STR}
 PER_CLASS_SCHEMA: TableSchema = {
@@ -62,10 +65,11 @@ class _LabelCounts:
 def confusion(rows: pl.DataFrame | pl.LazyFrame, prediction: str | None) -> pl.DataFrame:
     """Return counts, one row a (task, variant, truth label); task, variant, truth, then a column (int) a label.
 
-    Labels are the truths and predictions of all rows, sorted; then, where there are any, `(out of label)`: answers
-    with a word outside their closed labels; then `(no answer)`: other cases that failed or predicted null. With more
-    than 40 labels, predictions that are nobody's truth are one column `(other)`; with more than 40 truths, or without a
-    prediction column, the frame has no rows. A label that is the name of such a column gets a space in front.
+    Labels are the truths and predictions of all rows, sorted (numbers by value); then, where there are any,
+    `(out of label)`: answers with a word outside their closed labels; then `(no answer)`: other cases that failed or
+    predicted null. With more than 40 labels (20 where they are whole numbers), predictions that are nobody's truth are
+    one column `(other)`; with more truths than that, or without a prediction column, the frame has no rows. A label
+    that is the name of such a column gets a space in front.
     """
     found = _counted(rows, prediction)
     reserved = (*CONFUSION_SCHEMA, *(each.value for each in Unscored))
@@ -169,11 +173,13 @@ def _counted(rows: pl.DataFrame | pl.LazyFrame, prediction: str | None) -> _Labe
         .len()
         .collect()
     )
-    truths = sorted(set(counted["truth_text"]))
-    if len(truths) > LABELS_SHOWN:
+    are_numbers = known.collect_schema()[prediction].is_integer()
+    most, order = (NUMBERS_SHOWN, _by_value) if are_numbers else (LABELS_SHOWN, None)
+    truths = sorted(set(counted["truth_text"]), key=order)
+    if len(truths) > most:
         return nothing
-    labels = sorted({*truths, *counted["answer"].drop_nulls()})
-    if len(labels) > LABELS_SHOWN:
+    labels = sorted({*truths, *counted["answer"].drop_nulls()}, key=order)
+    if len(labels) > most:
         labels = [*truths, OTHER]
     shown = set(labels)
     of: dict[Place, Counts] = {}
@@ -184,6 +190,14 @@ def _counted(rows: pl.DataFrame | pl.LazyFrame, prediction: str | None) -> _Labe
             label = said if said in shown else OTHER
         of.setdefault((task, variant), Counter())[truth, label] += n
     return _LabelCounts(truths, labels, of)
+
+
+def _by_value(text: str) -> tuple[float, str]:
+    """Order the texts of numbers by what they are; a truth that is no number comes last."""
+    try:
+        return float(text), text
+    except ValueError:
+        return math.inf, text
 
 
 def _apart(label: str, taken: Sequence[str]) -> str:
