@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from llmbatch.call.values import Reply
@@ -13,6 +13,7 @@ from llmbatch.parse.body import load_body
 _NO_CHANCE = -30.0
 """Below this a probability is a way to write 0: -inf, -100 and -9999 are all in use."""
 _CERTAIN = -1e-6
+_SURE = math.log(0.99)
 _NOISE = 0.1
 """How far the same distribution may be off itself from one call to the next: batches and kernels differ."""
 
@@ -43,24 +44,25 @@ def positions_of(reply: Reply) -> list[Position]:
 def support_of(sampled: list[Position], greedy: list[Position] | None) -> LogprobSupport:
     """Say what the numbers of an answer at temperature 1 are worth, beside those of one at temperature 0.
 
-    The question has many answers, so that something is not certain. Probabilities are compared as far as both answers
-    share what goes before: a model that thinks first is sure of how its thoughts begin.
+    The question has many answers, so that something is not certain: as a rule the first token, but of a model that
+    thinks first one behind that, which counts where both answers share what goes before.
     """
     if not sampled:
         return "ignored"
     if all(_says_nothing(position) for position in sampled):
         return "masked"
-    if any(_distance(*pair) > _NOISE for pair in _of_one_beginning(sampled, greedy or [])):
-        return "rescaled"
-    return "yes"
+    pair = _first_open(sampled, greedy or [])
+    return "rescaled" if pair is not None and _distance(*pair) > _NOISE else "yes"
 
 
-def _of_one_beginning(sampled: list[Position], greedy: list[Position]) -> Iterator[tuple[Position, Position]]:
-    """Yield the places of both answers up to the one at which they part."""
+def _first_open(sampled: list[Position], greedy: list[Position]) -> tuple[Position, Position] | None:
+    """Return the first place at which something else might have come, of answers that are the same before it."""
     for one, other in zip(sampled, greedy, strict=False):
-        yield one, other
+        if one.chosen < _SURE:
+            return one, other
         if one.token != other.token:
-            return
+            break
+    return None
 
 
 def _says_nothing(position: Position) -> bool:
