@@ -19,11 +19,15 @@ _NOISE = 0.1
 
 
 class Position(NamedTuple):
-    """One token of an answer: its text, its logarithmic probability, and those of its alternatives by their text."""
+    """One token of an answer: its text, its logarithmic probability, and those of its alternatives by their text.
+
+    `told` is how many of these came: several tokens may have one text, as pieces of characters have.
+    """
 
     token: str
     chosen: float
     alternatives: Mapping[str, float]
+    told: int
 
     @property
     def possible(self) -> int:
@@ -36,7 +40,7 @@ def positions_of(reply: Reply) -> list[Position]:
     document = load_body(reply.body)
     try:
         told = document["choices"][0]["logprobs"]["content"]
-        return [Position(str(each.get("token")), _number(each["logprob"]), _alternatives(each)) for each in told]
+        return [_position(each) for each in told]
     except (LookupError, TypeError, ValueError):
         return []
 
@@ -83,8 +87,14 @@ def _chance(position: Position, token: str) -> float:
     return math.exp(position.alternatives.get(token, -math.inf))
 
 
-def _alternatives(told: Mapping[str, Any]) -> dict[str, float]:
-    return {str(each["token"]): _number(each["logprob"]) for each in told.get("top_logprobs") or ()}
+def _position(entry: Mapping[str, Any]) -> Position:
+    listed = entry.get("top_logprobs") or ()
+    alternatives: dict[str, float] = {}
+    for each in listed:
+        log, text = _number(each["logprob"]), str(each["token"])
+        so_far = alternatives.get(text, -math.inf)
+        alternatives[text] = log if so_far == -math.inf else max(log, so_far) + math.log1p(math.exp(-abs(log - so_far)))
+    return Position(str(entry.get("token")), _number(entry["logprob"]), alternatives, len(listed))
 
 
 def _number(told: object) -> float:

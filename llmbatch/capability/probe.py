@@ -130,7 +130,7 @@ def _likelihoods(
         return support, 0, "ignored" if support == "ignored" else "unknown"
     assert sampled is not None
     positions = positions_of(sampled)
-    told = max(len(position.alternatives) for position in positions)
+    told = max(position.told for position in positions)
     return support, told, "yes" if any(position.possible > 1 for position in positions) else "ignored"
 
 

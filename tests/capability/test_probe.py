@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import orjson
 import pytest
 
 from llmbatch.call.values import Reply
 from llmbatch.capability import reading
+from llmbatch.capability.likelihoods import positions_of
 from llmbatch.capability.probe import probe
 from llmbatch.capability.questions import MARK, Question, Wording, counting, features, likely
 from llmbatch.capability.words import FACTS, rows, summary
@@ -119,6 +121,17 @@ def test_a_model_that_is_sure_of_how_it_begins_to_think_is_compared_behind_that(
     assert {"raw": "yes", "rescaled": "rescaled"} == {
         told: probed(Service(ALL, logprobs=told, thinks=True)).logprobs for told in ("raw", "rescaled")
     }
+
+
+def test_alternatives_of_one_text_are_counted_each() -> None:
+    """Pieces of a character have no text of their own; how many come decides how many are asked for."""
+    entry = {"token": "4", "logprob": math.log(0.5), "top_logprobs": []}
+    entry["top_logprobs"] = [{"token": text, "logprob": math.log(0.25)} for text in ("4", "\ufffd", "\ufffd")]
+    body = orjson.dumps({"choices": [{"logprobs": {"content": [entry]}}]})
+    (position,) = positions_of(Reply(200, "OK", {}, body))
+
+    assert position.told == 3
+    assert pytest.approx(0.5) == math.exp(position.alternatives["\ufffd"])
 
 
 def test_fewer_alternatives_are_asked_for_where_twenty_are_refused() -> None:
