@@ -9,7 +9,7 @@ from llmbatch.asking.asker import Asker, Asking
 from llmbatch.asking.question import Question
 from llmbatch.asking.reading import unanswered
 from llmbatch.call.failure import Failure
-from llmbatch.errors import AnswerError
+from llmbatch.errors import AnswerError, TaskError
 from llmbatch.experiment.answer import Answer
 
 
@@ -66,3 +66,37 @@ class BoundAsk:
             answer = await asker.put(question, case, answer)
         self.answers[place] = answer
         return answer
+
+
+class FixtureAsk(BoundAsk):
+    """The `ask` of a fixture: good while it is made and torn down.
+
+    A case that asked by it would be answered in the fixture's name, as whichever draw its turn comes to.
+    """
+
+    __slots__ = ("_name", "_place", "is_open")
+
+    def __init__(self, asker: Asker, asking: Asking, name: str, place: str) -> None:
+        super().__init__(asker, asking)
+        self._name, self._place = name, place
+        self.is_open = True
+
+    def __call__(self, *arguments: Any, **options: Any) -> Coroutine[Any, Any, Answer[Any]]:
+        """Render and key the question now. Raises TaskError where the fixture is made already."""
+        self._check()
+        return super().__call__(*arguments, **options)
+
+    async def embed(self, texts: Sequence[str], *, model: str | None = None, **options: object) -> list[list[float]]:
+        """Return one vector for each text, in their order. Raises TaskError where the fixture is made already."""
+        self._check()
+        return await super().embed(texts, model=model, **options)
+
+    def _check(self) -> None:
+        if not self.is_open:
+            error = TaskError(
+                f"the `ask` of the fixture {self._name} was used after it was made",
+                place=self._place,
+                fix="ask by the task's own `ask`: hand it to what the fixture returns, helper(ask, ...)",
+            )
+            self._asker.on_author_error(error)
+            raise error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from llmbatch.asking.asker import Asker, Asking
-from llmbatch.asking.bound import BoundAsk
+from llmbatch.asking.bound import FixtureAsk
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.cassette.case import FIXTURE, CaseContext, RehearsalOver, RunAgain, current_case
 from llmbatch.config import ResolvedModel
@@ -37,6 +37,7 @@ class _Made(NamedTuple):
     value: object = None
     failure: Failure | None = None
     rest: Generator[object] | AsyncGenerator[object] | None = None
+    ask: FixtureAsk | None = None
 
 
 @dataclass(slots=True)
@@ -102,6 +103,7 @@ class Fixtures:
             await self._tear_down(made)
             raise RehearsalOver
         self._count([context])
+        context.rehearsal = False  # it stands: what it asks when it is torn down may be sent
         done = self._makings[key] = asyncio.get_running_loop().create_future()
         done.set_result(self._stands(made))
         return made
@@ -127,7 +129,7 @@ class Fixtures:
     async def _once(self, fixture: Fixture, needs: dict[str, object], context: CaseContext) -> _Made:
         """Run a fixture up to its value. Raises what must end the run."""
         model = self.default_model() if fixture.arguments else None
-        ask = BoundAsk(self.asker, Asking(context, model))
+        ask = FixtureAsk(self.asker, Asking(context, model), fixture.name, fixture.place)
         token = current_case.set(context)
         value, rest, failure = None, None, None
         try:
@@ -153,9 +155,10 @@ class Fixtures:
             failure = NOT_RUN
         finally:
             current_case.reset(token)
+            ask.is_open = False
         if failure is not None:
             failure = Failure(failure.kind, f"fixture {fixture.name}: {failure.message}", failure.detail)
-        return _Made(fixture, context, value, failure, rest)
+        return _Made(fixture, context, value, failure, rest, ask)
 
     async def _begun(
         self, fixture: Fixture, arguments: dict[str, object]
@@ -193,6 +196,8 @@ class Fixtures:
             return
         paid, cached = context.paid, context.cached
         token = current_case.set(context)
+        if made.ask is not None:
+            made.ask.is_open = True
         try:
             if await self._next(rest) is not _NOTHING:
                 self.note(f"the fixture {name} yields twice; what stands behind the second is not run")

@@ -146,6 +146,32 @@ def test_a_teardown_that_raises_costs_no_row(study: Project) -> None:
     assert "words end" == made(study)[-1]
 
 
+def test_what_is_asked_at_the_teardown_is_asked_whoever_made_the_fixture(study: Project, server: FaultServer) -> None:
+    """One that needs no call any more is made by the rehearsal, which may send nothing itself."""
+    study.write_experiment(STUDY.replace('log("guide end")', 'log((await ask("END")).text)'))
+    study.exp("--limit", "1")
+    first = server.truth()["calls"]
+    study.write_experiment(STUDY.replace('log("guide end")', 'log((await ask("OTHER END")).text)'))
+    run = study.exp("--limit", "1")
+    pruned = study.command("cassette", "prune", "experiments/study.py")
+
+    assert (0, first + 1) == (run.code, server.truth()["calls"])
+    assert made(study)[-2]  # what was answered
+    assert "no longer         1 interaction," in pruned.out
+
+
+def test_a_fixture_that_hands_out_its_ask_stops_the_run_before_it_pays(study: Project, server: FaultServer) -> None:
+    """Cases would be answered in its name, as whichever draw their turn comes to."""
+    helper = STUDY.replace("yield answer.value", "yield lambda text: ask(text)").replace('{"guide": guide}', "{}")
+    helper = helper.replace('answer = await ask("GUIDE Say what {words} mean.", {"words": words})', "")
+    study.write_experiment(helper.replace('"guide": guide', '"guide": (await guide("x")).text'))
+
+    run = study.exp()
+
+    assert (4, 0) == (run.code, server.truth()["calls"])
+    assert "the `ask` of the fixture guide was used after it was made" in run.err
+
+
 async def test_a_task_at_hand_takes_fixtures_of_its_module(project: Project, tmp_path: Path) -> None:
     """As in a notebook, where there is no experiment file."""
     project.write_samples(messages("fine"))
