@@ -168,6 +168,31 @@ def test_the_truth_lies_between_the_limits_whatever_is_not_listed_and_wherever_a
     assert spread.missing == pytest.approx(others, abs=1e-6)
 
 
+@settings(max_examples=60)
+@given(st.lists(label_texts, min_size=1, max_size=3, unique_by=folded), SEEDS, st.integers(2, 1000))
+def test_where_null_may_stand_for_a_label_the_quote_is_counted_too(labels: list[str], seed: int, top: int) -> None:
+    """A quote of its own rules null out, and a null leaves open which string its quote would have begun."""
+    documents = {HEAD + json.dumps(label, ensure_ascii=False).encode() + b"}": at for at, label in enumerate(labels)}
+    documents[HEAD + b"null}"] = len(labels)
+    dice = random.Random(seed)
+    vocabulary = [*vocabulary_of([document[len(HEAD) - 2 :] for document in documents], dice, 25), HEAD, HEAD[:-1]]
+    world = World(list(documents.items()), vocabulary, len(labels) + 1, seed)
+    tokens = world.answer(dice)
+    fields: dict[str, Any] = {"reasons": (list[str], ...), "category": (one_of([*labels, None]), ...)}
+    field = closed_field(shape_of(create_model("Verdict", **fields)), "category")
+    found = measure(world.reply(tokens, top), b"".join(tokens).decode(), field, top)
+    assert isinstance(found, Measured), found
+    spread, before = found.spread, b""
+    while len(before) + len(tokens[0]) <= len(HEAD):
+        before += tokens.pop(0)
+
+    assert [*labels, "null"] == list(field.labels)
+    for true, low, high in zip(world.truth(before), spread.certain, spread.possible, strict=True):
+        assert low - 1e-9 <= true <= high + 1e-9
+    if spread.missing < 1e-9:
+        assert world.truth(before) == pytest.approx(spread.attributed, abs=1e-6)
+
+
 @settings(max_examples=40)
 @given(st.lists(label_texts, min_size=2, max_size=4, unique_by=folded), SEEDS, st.sampled_from([0.0, 0.3]))
 def test_with_every_way_to_write_the_labels_known_each_is_exact(labels: list[str], seed: int, leak: float) -> None:
