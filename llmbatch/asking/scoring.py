@@ -28,7 +28,7 @@ class Scoring:
 
     `asked` is how many tokens are to be listed at each place, 0 where none are asked for; `not_comparable` says why
     repeats would not answer the labels as often as their probabilities say, and is empty where they would; `probed`
-    is what a probe found wrong with the service's numbers.
+    is what a probe found wrong with the service's numbers, and `not_asked` why none are asked for.
     """
 
     shape: Shape[Any]
@@ -36,6 +36,7 @@ class Scoring:
     asked: int
     not_comparable: str
     probed: Literal["masked", "rescaled"] | None = None
+    not_asked: str = "no logprobs were asked for"
 
     def where_asked_again(self, reasks: int) -> Scoring:
         """Return the same for a question that may be asked again: which answers are kept is then no draw any more."""
@@ -46,7 +47,7 @@ class Scoring:
         """Return the probabilities at the place (or at another one of the same answer), or why there are none."""
         field = self.field if path is None or path == self.field.path else closed_field(self.shape, path)
         if not self.asked:
-            return "no logprobs were asked for"
+            return self.not_asked
         found = measure(_document_of(reply), text, field, self.asked)
         if isinstance(found, Measured) and found.source == "logprobs" and self.probed is not None:
             return replace(found, source=self.probed, doubt=f"a probe found the service's logprobs {self.probed}")
@@ -107,7 +108,10 @@ def scoring_of(
     asked = parameters.get("top_logprobs")
     not_comparable = why_not_comparable(parameters, mode, model.base_url)
     asked = asked if type(asked) is int and parameters.get("logprobs") else 0
-    return Scoring(shape, field, asked, not_comparable, _probed(model, parameters))
+    scoring = Scoring(shape, field, asked, not_comparable, _probed(model, parameters))
+    if not _refuses(model) or "logprobs" in parameters:
+        return scoring
+    return replace(scoring, not_asked="no logprobs were asked for: a probe found that the model refuses them")
 
 
 def _probed(model: ResolvedModel, parameters: Mapping[str, Any]) -> Literal["masked", "rescaled"] | None:
@@ -124,10 +128,14 @@ def with_logprobs(parameters: Mapping[str, Any], model: ResolvedModel) -> dict[s
 
     What author or configuration say of them stands.
     """
-    known = model.capabilities
-    if "refused" in (known.logprobs, known.top_logprobs):
+    if _refuses(model):
         return dict(parameters)
-    return {"logprobs": True, "top_logprobs": min(TOP_LOGPROBS, known.alternatives or TOP_LOGPROBS), **parameters}
+    most = model.capabilities.alternatives or TOP_LOGPROBS
+    return {"logprobs": True, "top_logprobs": min(TOP_LOGPROBS, most), **parameters}
+
+
+def _refuses(model: ResolvedModel) -> bool:
+    return "refused" in (model.capabilities.logprobs, model.capabilities.top_logprobs)
 
 
 class Scored:

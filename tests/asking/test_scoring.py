@@ -46,6 +46,7 @@ class Clashing(BaseModel):
 
 
 MODEL = ResolvedModel("local/m", Endpoint("local", "http://127.0.0.1:9/v1", structured="text"), "m", ModelSettings("m"))
+REFUSING = replace(MODEL, capabilities=Capabilities(logprobs="refused"))
 COLUMNS = [column.name for column in PROBABILITY_COLUMNS]
 SAID = '{"thoughts": ["a label"], "findings": [{"label": "bug", "severe": true, "grade": 2}], "verdict": null}'
 SAMPLED: dict[str, Any] = {"temperature": 1.0, "extra_body": {"top_k": 0, "min_p": 0}}
@@ -169,13 +170,18 @@ def test_the_request_asks_for_twenty_tokens_at_each_place_unless_the_model_refus
         members = json.loads(question.wire)
         return members.get("logprobs"), members.get("top_logprobs")
 
-    refusing = ResolvedModel(
-        "local/m", MODEL.endpoint, "m", ModelSettings("m"), capabilities=Capabilities(logprobs="refused")
-    )
     assert (None, None) == sent()
     assert (True, 20) == sent(probability_of="verdict")
     assert (True, 5) == sent(probability_of="verdict", extra_body={"top_logprobs": 5})
-    assert (None, None) == sent(refusing, probability_of="verdict")
+    assert (None, None) == sent(REFUSING, probability_of="verdict")
+
+
+def test_a_row_says_that_its_model_refuses_probabilities_where_a_probe_has_found_that() -> None:
+    """It is not the author who has not asked for them."""
+    found = answered(Literal["yes", "no"], reply(body(None, "yes")), "answer", REFUSING).columns
+
+    assert ("none", None) == (found["prob_source"], found["prob"])
+    assert "a probe found that the model refuses them" in found["prob_note"]
 
 
 WORDS = [listing("yes", 0.9, no=0.05, x=0.01), listing("")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
@@ -26,7 +27,7 @@ def shape_with(labels: list[str]) -> Shape[Any]:
     return shape_of(create_model("Verdict", **fields))
 
 
-def one_of(labels: list[str]) -> Any:
+def one_of(labels: Sequence[str | None]) -> Any:
     return Literal[tuple(labels)]
 
 
