@@ -93,7 +93,7 @@ def _value_text(value: Any, name: str, place: str, line: int) -> str:
         raise PromptError(
             f"the field `{name}` is None",
             place=f"{place}:{line}",
-            fix='pass "" where nothing should stand, or a word such as "unknown"; no call was made',
+            fix='pass "" where nothing should stand, or a word such as "unknown"',
         )
     return plain if type(plain) is str else _compact_json(plain)
 

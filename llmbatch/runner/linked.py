@@ -50,6 +50,8 @@ class Links:
         source = case.sample.value
         if source.task.source is not None:
             source = await self.rehearsed(source)
+        if source.sample.error is not None:  # its task is not run over it, so neither is it rehearsed
+            return with_row(case, {}, source.sample.error)
         return _given_row(case, await self.run_in(RehearsalOfASample(source.id, source.repeat), source))
 
     async def _with_sample(self, case: Case) -> Case:

@@ -215,3 +215,19 @@ def test_a_wrong_prompt_of_a_judge_is_found_at_the_first_row(home: Path) -> None
     assert (4, 0) == (int(ran.exit_code), asked[1])
     assert asked[0] < 12
     assert "{txet} has no field" in str(ran.message)
+
+
+def test_a_judge_of_judgements_is_rehearsed_over_nothing_that_is_not_there(home: Path) -> None:
+    """Its prompt would be told of empty fields, and the run end before the first answer it is about."""
+    text = STUDY.replace("@task(samples=judge)\ndef counted", "@task(samples=judge)\nasync def counted")
+    text = text.replace("(sample: Judged) ->", "(sample: dict[str, Any], ask: Ask) ->")
+    with ScriptedModel(spoken) as model:
+        project = study(home, model)
+        project.write_prompt("How good is {category} for {text}?", "judge.md")
+        project.configure('model = "service/judge"')
+        project.write_experiment(text.replace('return {"points"', 'await ask("{score}", sample)\n    return {"points"'))
+        offline = run(home, mode="none")
+        ran = run(home)
+
+    assert (1, 1) == (int(offline.exit_code), int(ran.exit_code))
+    assert "ok" in ran.rows.filter(llmbatch_task="counted")["llmbatch_status"].to_list()
