@@ -221,6 +221,7 @@ def test_a_judge_of_judgements_is_rehearsed_over_nothing_that_is_not_there(home:
     """Its prompt would be told of empty fields, and the run end before the first answer it is about."""
     text = STUDY.replace("@task(samples=judge)\ndef counted", "@task(samples=judge)\nasync def counted")
     text = text.replace("(sample: Judged) ->", "(sample: dict[str, Any], ask: Ask) ->")
+    text = text.replace('sample.score * 10, "by": sample.llmbatch_model', "10")
     with ScriptedModel(spoken) as model:
         project = study(home, model)
         project.write_prompt("How good is {category} for {text}?", "judge.md")
