@@ -107,6 +107,9 @@ def scoring_of(
     field = closed_field(shape, path)
     asked = parameters.get("top_logprobs")
     not_comparable = why_not_comparable(parameters, mode, model.base_url)
+    if "temperature" in model.capabilities.ignored:
+        ignored = "a probe found that the service does not follow temperature"
+        not_comparable = f"{not_comparable}, {ignored}" if not_comparable else ignored
     asked = asked if type(asked) is int and parameters.get("logprobs") else 0
     scoring = Scoring(shape, field, asked, not_comparable, _probed(model, parameters))
     if not _refuses(model) or "logprobs" in parameters:

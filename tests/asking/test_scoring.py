@@ -176,6 +176,16 @@ def test_the_request_asks_for_twenty_tokens_at_each_place_unless_the_model_refus
     assert (None, None) == sent(REFUSING, probability_of="verdict")
 
 
+def test_what_is_not_drawn_at_the_temperature_that_is_sent_is_not_comparable() -> None:
+    """A service may accept a temperature of 1 and answer alike every time; a probe has seen that."""
+    unmoved = replace(MODEL, capabilities=Capabilities(ignored=("temperature",)))
+    said = reply(body([listing("yes", 0.6, no=0.4), listing("")], "yes"))
+    found = [answered(Literal["yes", "no"], said, "answer", model, **SAMPLED).columns for model in (MODEL, unmoved)]
+
+    assert [True, False] == [each["prob_comparable"] for each in found]
+    assert "does not follow temperature" in found[1]["prob_note"]
+
+
 def test_a_row_says_that_its_model_refuses_probabilities_where_a_probe_has_found_that() -> None:
     """It is not the author who has not asked for them."""
     found = answered(Literal["yes", "no"], reply(body(None, "yes")), "answer", REFUSING).columns
