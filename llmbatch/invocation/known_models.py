@@ -5,21 +5,16 @@ What a model can do is a function of the configuration and of the replies of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
-
-import orjson
 
 from llmbatch.call.values import Call, Reply
 from llmbatch.capability.probe import probe
 from llmbatch.capability.questions import Question, added_to_all
-from llmbatch.cassette.case import PROBE
-from llmbatch.cassette.line import decode
 from llmbatch.cassette.store import Store
-from llmbatch.cassette.upkeep.addressee import model_of
 from llmbatch.config import UNKNOWN, Capabilities, ResolvedModel
+from llmbatch.invocation.asked_before import was_asked
 
 Service = tuple[str, bytes]
 """Where a model is asked, and the first question that is put to it: with it all that the configuration adds."""
@@ -127,39 +122,19 @@ class KnownModels:
     def _has_answers(self, model: ResolvedModel) -> bool:
         """Whether anything is recorded that the model was asked as it is configured, but for probes of it.
 
-        Where it was probed with other `defaults`, what it was asked with those does not count; nor does what this run
-        has recorded: that would be what a task asked by itself before it came to `ask`.
+        What this run has recorded does not count: that would be what a task asked by itself before it came to `ask`.
         """
-        name, *added = [_in_a_line({"model": model.name}), *_each_in_a_line(added_to_all(model.defaults))]
-        of_probe = b',"case":"' + PROBE.encode()
         url = self.call(model, Question("", b"{}")).request.url
-        was_asked = was_probed = False
-        for line in islice(self.store.texts(), self._recorded_before):
-            if name not in line:
-                continue
-            is_probe, is_as_configured = of_probe in line, all(member in line for member in added)
-            if was_probed if is_probe else was_asked and not is_as_configured:
-                continue
-            request = decode(line).call.request
-            if request.url == url and model_of(request.body) == model.name:
-                if is_as_configured and not is_probe:
-                    return True
-                was_probed, was_asked = was_probed or is_probe, was_asked or not is_probe
-        return was_asked and not was_probed
+
+        def earlier() -> Iterator[bytes]:
+            return islice(self.store.texts(), self._recorded_before)
+
+        return was_asked(earlier, url, model.name, added_to_all(model.defaults))
 
     def _tell_all(self) -> None:
         if self._tell is not None:
             while self._untold:
                 self._tell(self._untold.pop(0))
-
-
-def _in_a_line(members: Mapping[str, Any]) -> bytes:
-    """Return members of a request's body as they are written in a line of the cassette."""
-    return orjson.dumps(orjson.dumps(members)[1:-1].decode())[1:-1]
-
-
-def _each_in_a_line(members: Mapping[str, Any]) -> list[bytes]:
-    return [_in_a_line({name: value}) for name, value in members.items()]
 
 
 _ACCEPTED = Reply(

@@ -9,9 +9,10 @@ import pytest
 
 from llmbatch.cli import main
 from tests.dialects.conftest import MakeStudy
+from tests.dialects.study import EXPERIMENT
 from tests.dialects.test_probed import events
-from tests.dialects.test_probes_of_a_run import probes
-from tests.support.dialects import DeepSeek, OpenAIReasoning, serving
+from tests.dialects.test_probes_of_a_run import NoTools, probes
+from tests.support.dialects import DeepSeek, OpenAIReasoning, Service, serving
 
 pytestmark = pytest.mark.system
 
@@ -119,20 +120,41 @@ def test_a_mode_that_is_set_later_to_what_was_found_changes_nothing(study: MakeS
     assert rows.equals(made.rows())
 
 
-def test_a_model_that_is_configured_otherwise_later_is_probed_as_it_is_asked_then(study: MakeStudy) -> None:
+ADDED = 'defaults = { user = "b", provider = { order = ["é", "b"] } }\n'
+
+
+@pytest.mark.parametrize("settings", [("", ADDED), (ADDED, ""), (ADDED, 'defaults = { user = "c" }\n')])
+def test_a_model_that_is_configured_otherwise_later_is_probed_as_it_is_asked_then(
+    settings: tuple[str, str], study: MakeStudy
+) -> None:
     """Else nothing were known of it, and it were asked in a mode that the service refuses."""
+    first, then = settings
     with serving(DeepSeek()) as service:
         made = study(service, ["good"], None)
-        made.run()
+        path = made.root / "llmbatch.toml"
+        plain = path.read_text(encoding="utf-8")
+        probed = []
+        for added in (first, then, first, then):
+            path.write_text(plain + added, encoding="utf-8")
+            assert 0 == made.run()
+            probed.append(probes(service))
+
+    once = probed[0]
+    assert [once, 2 * once, 2 * once, 2 * once] == probed
+    assert {"json_object"} == set(made.rows()["llmbatch_mode"])
+
+
+def test_a_model_of_which_each_ask_sets_what_the_configuration_adds_is_not_probed_again(study: MakeStudy) -> None:
+    """Its answers do not show what is configured; nor does a service that fails at one question ever finish a probe."""
+    with Service(NoTools()) as service:
+        made = study(service, ["good"], None)
         settings = made.root / "llmbatch.toml"
-        plain, once = settings.read_text(), probes(service)
-        settings.write_text(plain + 'defaults = { user = "b", provider = { order = ["é", "b"] } }\n', encoding="utf-8")
-        code = made.run()
-        again, rows = probes(service), made.rows()
-        made.write_samples([{"id": each, "message": f"[[{each}]] a commit"} for each in ("first good", "good", "cut")])
+        settings.write_text(settings.read_text() + 'defaults = { user = "b" }\n', encoding="utf-8")
+        made.write_experiment(EXPERIMENT.replace("sample)\n", 'sample, extra_body={"user": "c"})\n'))
         made.run()
-        settings.write_text(plain, encoding="utf-8")
+        once = probes(service)
+        made.write_samples([{"id": each, "message": f"[[{each}]] a commit"} for each in ("first good", "good", "more")])
         made.run()
 
-    assert (0, ["ok", "ok"]) == (code, rows["llmbatch_status"].to_list())
-    assert [2 * once, 2 * once] == [again, probes(service)]
+    assert 10 <= once == probes(service)
+    assert ["c"] * 3 == [each.body["user"] for each in service.questions]
