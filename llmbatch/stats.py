@@ -51,12 +51,12 @@ class Clusters(NamedTuple):
         """The effective number of trials, at most `trials`.
 
         Where all clusters agree within themselves it is the number of clusters, if these are of equal size; so it is
-        taken to be where there are only successes, or none, from which no variance can be told.
+        taken to be where no variance can be told: there are only successes, or none, or there is one cluster.
         """
         x, n = self.successes, self.trials
         if n == 0:
             return 0.0
-        if x in (0, n):
+        if x in (0, n) or self.sum_nn == n * n:
             return n * n / self.sum_nn
         # of whole numbers throughout, so that no order of summing moves a digit
         variance = n * n * self.sum_xx - 2 * x * n * self.sum_xn + x * x * self.sum_nn

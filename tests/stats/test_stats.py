@@ -1,4 +1,4 @@
-"""The Wilson interval against scipy's."""
+"""The Wilson interval against scipy's, and clusters against what is known of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from llmbatch.stats import wilson_interval
+from llmbatch.stats import Clusters, wilson_interval
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
@@ -34,3 +34,11 @@ def test_what_is_no_proportion_is_refused(k: int, n: int, confidence: float) -> 
     """A caller's mistake is not turned into a number."""
     with pytest.raises(ValueError, match="is no"):
         wilson_interval(k, n, confidence)
+
+
+def test_the_repeats_of_one_sample_are_worth_one_trial_however_they_differ() -> None:
+    """How samples differ from one another cannot be told from one: its repeats say nothing of the others."""
+    one = Clusters(successes=2, trials=5, sum_xx=4, sum_xn=10, sum_nn=25)
+
+    assert 1.0 == one.effective
+    assert Clusters(4, 10, 8, 20, 50).effective > 1.0

@@ -275,7 +275,7 @@ def effective(scores: Sequence[tuple[int, int]]) -> Fraction:
     if n == 0:
         return Fraction(0)
     p = Fraction(x, n)
-    if p in (0, 1):
+    if p in (0, 1) or sum(trials > 0 for _, trials in scores) == 1:  # of which no variance can be told
         return Fraction(n * n, sum(trials * trials for _, trials in scores))
     variance = sum((hits - p * trials) ** 2 for hits, trials in scores) / Fraction(n * n)
     return min(Fraction(n), p * (1 - p) / variance) if variance else Fraction(n)
