@@ -94,7 +94,8 @@ def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
     for name in _JOINED:
         if isinstance(delta.get(name), str):
             _append(message, name, delta[name])
-    for piece in delta.get("tool_calls") or ():
+    pieces = delta.get("tool_calls")
+    for piece in pieces if isinstance(pieces, list) else ():
         if isinstance(piece, dict):
             _add_tool_call(message.setdefault("tool_calls", []), piece)
 
@@ -113,7 +114,8 @@ def _add_tool_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
     if isinstance(piece.get("id"), str):
         call["id"] = piece["id"]
     for name in ("name", "arguments"):
-        if isinstance(function, dict) and isinstance(function.get(name), str):
-            _append(call["function"], name, function[name])
+        added = function.get(name) if isinstance(function, dict) else None
+        if isinstance(added, str) and isinstance(call["function"][name], str):  # nothing goes on behind an object
+            _append(call["function"], name, added)
     if isinstance(function, dict) and isinstance(function.get("arguments"), dict):  # a call that is whole in one event
         call["function"]["arguments"] = function["arguments"]

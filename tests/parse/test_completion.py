@@ -252,6 +252,19 @@ def test_tool_calls_of_a_stream_are_joined_by_their_index() -> None:
     assert [call] == completion.tool_calls
 
 
+def test_calls_of_a_stream_that_are_of_no_form_raise_nothing() -> None:
+    """What is no list is passed over, and nothing goes on behind arguments that came as an object."""
+    whole = {"index": 0, "id": "a", "function": {"name": "f", "arguments": {"x": 1}}}
+    more = {"index": 0, "function": {"arguments": '{"x":2}'}}
+    odd = [{"tool_calls": 1.5}, {"tool_calls": True}, {"tool_calls": {"index": 0}}]
+    deltas = [*odd, {"tool_calls": [whole]}, {"tool_calls": [more]}]
+    body = events(*({"choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]} for delta in deltas))
+
+    calls = read(body, "text/event-stream").tool_calls
+
+    assert [{"type": "function", "id": "a", "function": {"name": "f", "arguments": {"x": 1}}}] == calls
+
+
 def test_a_stream_that_was_cut_is_a_failure() -> None:
     """Neither `[DONE]` nor a finish reason: the rest never came."""
     whole = events(delta(content="ye"), delta(content="s"), done=False)
