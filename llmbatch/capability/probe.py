@@ -15,6 +15,7 @@ from llmbatch.capability.likelihoods import positions_of, support_of
 from llmbatch.capability.questions import (
     BUILT_IN,
     FEWER_ALTERNATIVES,
+    TOKENS,
     TOKENS_OF_A_COUNT,
     TOKENS_OF_A_THINKER,
     Question,
@@ -51,7 +52,9 @@ def probe(model: str, defaults: Mapping[str, Any]) -> Probe:
         return UNKNOWN
     wording = taken.wording
     if reading.thinks(taken.answer):
-        wording = wording._replace(tokens=TOKENS_OF_A_THINKER)
+        is_seen_at_once = wording.tokens_of_a_count == TOKENS_OF_A_COUNT and reading.shows_thoughts(taken.answer)
+        beginning = TOKENS if is_seen_at_once else TOKENS_OF_A_THINKER
+        wording = wording._replace(tokens=TOKENS_OF_A_THINKER, tokens_of_a_beginning=beginning)
     questions = features(wording)
     replies = yield questions
     said = {question.name: reply for question, reply in zip(questions, replies, strict=True)}
@@ -82,7 +85,8 @@ def _parameters(wording: Wording) -> Generator[Sequence[Question], Sequence[Repl
             is_limited = wording.limit_name is not None and wording.tokens_of_a_count == TOKENS_OF_A_COUNT
             return _Taken(wording, answer, is_limited)
         if reading.wants_more_tokens(reply) and wording.tokens_of_a_count == TOKENS_OF_A_COUNT:
-            wording = wording._replace(tokens=TOKENS_OF_A_THINKER, tokens_of_a_count=TOKENS_OF_A_THINKER)
+            most = TOKENS_OF_A_THINKER
+            wording = wording._replace(tokens=most, tokens_of_a_beginning=most, tokens_of_a_count=most)
             continue
         if reply is None or not reading.refuses(reply):
             return None

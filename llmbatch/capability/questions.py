@@ -52,6 +52,7 @@ class Wording(NamedTuple):
     """What all questions to one model share: its name, what the configuration adds, and what the model takes.
 
     `limit_name` None: it takes no limit of its answer's length. `refused` are parameters that are not sent.
+    `tokens_of_a_beginning` are for questions of which the first words of an answer tell all, thoughts or not.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Wording(NamedTuple):
     limit_name: LimitName | None = "max_tokens"
     refused: frozenset[str] = frozenset()
     tokens: int = TOKENS
+    tokens_of_a_beginning: int = TOKENS
     tokens_of_a_count: int = TOKENS_OF_A_COUNT
 
     def ask(
@@ -86,9 +88,10 @@ def counting(wording: Wording, parameters: Mapping[str, float] = BUILT_IN, name:
 
 def features(wording: Wording) -> list[Question]:
     """Return what is asked once it is known which parameters the model takes."""
-    ask, (first, second) = wording.ask, SEEDS
+    ask, begin, (first, second) = wording.ask, wording.tokens_of_a_beginning, SEEDS
     schema = {"type": "json_schema", "json_schema": {"name": "note", "schema": _SCHEMA, "strict": True}}
     function = {"tools": [{"type": "function", "function": _FUNCTION}], "tool_choice": "required"}
+    streamed = {"stream": True, "stream_options": {"include_usage": True}}
     questions = [
         ask("json_schema", _FRUIT, {"response_format": schema, **BUILT_IN}),
         ask("json_object", _SEA, {"response_format": {"type": "json_object"}, **BUILT_IN}),
@@ -97,8 +100,8 @@ def features(wording: Wording) -> list[Question]:
         ask("seed", _NUMBERS, {"seed": first, **SAMPLING}),
         ask("same seed", _NUMBERS, {"seed": first, **SAMPLING}, draw=1),
         ask("other seed", _NUMBERS, {"seed": second, **SAMPLING}),
-        ask("n", _NUMBER, {"n": 2, **SAMPLING}),
-        ask("stream_usage", _NUMBER, {"stream": True, "stream_options": {"include_usage": True}, **BUILT_IN}),
+        ask("n", _NUMBER, {"n": 2, **SAMPLING}, tokens=begin),
+        ask("stream_usage", _NUMBER, {**streamed, **BUILT_IN}, tokens=begin),
     ]
     if "temperature" not in wording.refused:
         questions.append(likely(wording, ALTERNATIVES, BUILT_IN, name="logprobs at temperature 0"))
@@ -109,4 +112,5 @@ def likely(
     wording: Wording, alternatives: int | None, parameters: Mapping[str, float] = SAMPLING, name: str = "logprobs"
 ) -> Question:
     """Return the question for probabilities of tokens, with so many alternatives to each, or none."""
-    return wording.ask(name, _NUMBER, {"logprobs": True, "top_logprobs": alternatives, **parameters})
+    members = {"logprobs": True, "top_logprobs": alternatives, **parameters}
+    return wording.ask(name, _NUMBER, members, tokens=wording.tokens_of_a_beginning)

@@ -71,6 +71,11 @@ def thinks(completion: Completion) -> bool:
     return bool(completion.reasoning) or counted or not text.strip() or without_thoughts(text) != text
 
 
+def shows_thoughts(completion: Completion) -> bool:
+    """Whether the thoughts of a model that thinks are in its reply: then something is, however soon it is cut off."""
+    return bool(completion.reasoning) or bool((completion.text or "").strip())
+
+
 def passes_its_limit(completion: Completion) -> bool:
     """Whether an answer is longer than it was to be; thoughts do not count, some services do not limit them."""
     if completion.reasoning or completion.usage is None:

@@ -15,7 +15,7 @@ from llmbatch.capability.probe import probe
 from llmbatch.capability.questions import MARK, Question, Wording, counting, features, likely
 from llmbatch.capability.words import FACTS, rows, summary
 from llmbatch.config import UNKNOWN, Capabilities
-from tests.capability.scripted import ALL, Service, probed
+from tests.capability.scripted import ALL, Service, found_by, probed
 
 GOLDEN = "c805bf33ac8ce6d5434c7235229e0ceb878ed374cf94e602cd27b224a5052e96"
 
@@ -148,7 +148,23 @@ def test_a_model_that_thinks_is_given_room_for_it() -> None:
     service = Service(ALL, thinks=True)
     probed(service)
 
-    assert {16, 1500} == {body["max_tokens"] for body in service.heard}
+    short = [body["max_tokens"] for body in service.heard if body.keys() & {"n", "stream", "logprobs"}]
+    assert {48} == set(short)
+    assert [16] + [1500] * 6 == [body["max_tokens"] for body in service.heard if body["max_tokens"] != 48]
+
+
+def test_a_model_that_hides_its_thoughts_is_given_room_for_them_in_every_question() -> None:
+    """A beginning of its answer is empty, and tells nothing."""
+    silent = Service(ALL)
+
+    def reply(question: Question) -> Reply | None:
+        said = silent.reply(question)
+        if said is None or silent.heard[-1]["max_tokens"] > 48:
+            return said
+        cut = {"message": {"role": "assistant", "content": ""}, "finish_reason": "length"}
+        return Reply(200, "OK", {"content-type": ("application/json",)}, orjson.dumps({"choices": [cut]}))
+
+    assert dict.fromkeys(FACTS, "yes") == {name: getattr(found_by(reply), name) for name in FACTS}
 
 
 def test_a_limit_that_is_too_low_for_a_model_to_think_is_raised() -> None:
@@ -163,6 +179,7 @@ def test_a_limit_that_is_too_low_for_a_model_to_think_is_raised() -> None:
         found.json_schema,
     )
     assert [16, 16, 1500] == [body["max_tokens"] for body in service.heard][:3]
+    assert {1500} == {body["max_tokens"] for body in service.heard[2:]}
 
 
 def test_what_the_configuration_adds_to_requests_is_part_of_the_questions() -> None:
