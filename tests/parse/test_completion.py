@@ -334,6 +334,8 @@ def test_no_document_makes_reading_raise(documents: list[Any]) -> None:
     for document in documents:
         body = orjson.dumps({"choices": [document], "usage": document, "error": None})
         assert isinstance(read_completion(body), Completion | Failure)
+        delta = {"choices": [{"index": 0, "delta": document}, {"index": 0, "delta": {"tool_calls": document}}]}
+        assert isinstance(read_completion(events(delta, delta), "text/event-stream"), Completion | Failure)
     assert isinstance(read_completion(events(*documents), "text/event-stream"), Completion | Failure)
 
 
