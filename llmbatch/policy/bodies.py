@@ -21,6 +21,8 @@ BROKEN_OFF: Mapping[str, int] = {
 }
 """The finish reasons of an answer that the service itself broke off, and the status that each stands for."""
 _COMPLETE_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_NO_JSON = "[NO JSON]"
+"""Stands for an event of a stream that is cut, or no JSON."""
 # What services write where a number could stand; whatever is not named is a server error.
 _STATUS_OF_CODE: Mapping[str, int] = {
     "authentication_error": 401,
@@ -97,13 +99,19 @@ class Facts:
 
     @cached_property
     def events(self) -> list[Any]:
-        """The parsed `data:` payloads of a stream; `[DONE]` is the string."""
+        """The parsed `data:` payloads of a stream; `[DONE]` is the string, and what cannot be parsed is _NO_JSON."""
         return list(_events(self.reply.body)) if self.is_stream else []
 
     @cached_property
     def is_complete(self) -> bool:
-        """Whether a stream reached its end as the service means it."""
-        return any(_ends_stream(event) for event in self.events)
+        """Whether a stream reached its end as the service means it: each of its choices, where it has several."""
+        finished: dict[object, bool] = {}
+        for event in self.events:
+            if event in ("[DONE]", _NO_JSON):
+                return bool(event == "[DONE]")
+            if isinstance(event, Mapping):
+                finished |= _finished_choices(event, finished)
+        return bool(finished) and all(finished.values())
 
     @cached_property
     def error(self) -> Any:
@@ -232,19 +240,21 @@ def _events(body: bytes) -> Iterator[Any | Literal["[DONE]"]]:
         if not data:
             continue  # comments such as `: keep-alive`
         payload = b"\n".join(data).strip()
-        yield "[DONE]" if payload == b"[DONE]" else parse_json(payload)
+        read = "[DONE]" if payload == b"[DONE]" else parse_json(payload)
+        yield _NO_JSON if read is None and payload != b"null" else read
 
 
-def _ends_stream(event: Any) -> bool:
-    if event == "[DONE]":
-        return True
-    if not isinstance(event, Mapping):
-        return False
-    choices = event.get("choices")
-    finished = isinstance(choices, list) and any(
-        isinstance(choice, Mapping) and choice.get("finish_reason") for choice in choices
-    )
-    return finished or event.get("type") in _COMPLETE_EVENTS
+def _finished_choices(event: Mapping[str, Any], before: Mapping[object, bool]) -> dict[object, bool]:
+    """Return which choices of a stream an event goes on with, and whether each is at its end."""
+    kind, choices = event.get("type"), event.get("choices")
+    if isinstance(kind, str) and kind in _COMPLETE_EVENTS:
+        return {kind: True}
+    found: dict[object, bool] = {}
+    for choice in choices if isinstance(choices, list) else ():
+        index = choice.get("index", 0) if isinstance(choice, Mapping) else None
+        if type(index) is int:
+            found[index] = bool(choice.get("finish_reason")) or found.get(index, before.get(index, False))
+    return found
 
 
 def _refuse_constant(name: str) -> Any:
