@@ -62,9 +62,10 @@ class ToolTurns:
         name, tools = called.get("name"), question.manner.tools
         tool = tools.get(name) if isinstance(name, str) else None
         if tool is None:
-            if question.manner.mode == "tool" and name == question.manner.shape.name:
+            known = [*tools, *answer_functions(question.manner)]
+            if name in known:
                 return _ANSWER_ALONE
-            return f"Error: there is no function `{shortened(str(name))}`; there are: {', '.join(tools)}"
+            return f"Error: there is no function `{shortened(str(name))}`; there are: {', '.join(known)}"
         try:
             arguments = tool.arguments(called.get("arguments"))
         except ArgumentsError as error:
@@ -104,10 +105,15 @@ def calls_in(manner: Manner, completion: Completion | None) -> list[dict[str, An
     calls = [
         call for call in completion.tool_calls if isinstance(call, dict) and isinstance(call.get("function"), dict)
     ]
-    answers = manner.mode == "tool" and not manner.shape.plain
-    if answers and all(call["function"].get("name") == manner.shape.name for call in calls):
+    answers = answer_functions(manner)
+    if answers and all(call["function"].get("name") in answers for call in calls):
         return []
     return calls
+
+
+def answer_functions(manner: Manner) -> tuple[str, ...]:
+    """Return the name of the function by which the answer is given, where it is given so."""
+    return (manner.shape.name,) if manner.mode == "tool" and not manner.shape.plain else ()
 
 
 def _returned(function: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any, Exception | None]:

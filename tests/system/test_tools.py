@@ -165,7 +165,7 @@ def chosen(path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Give the answer at once beside a call, then an answer that does not fit, then one that does."""
     match sum(turn["role"] == "assistant" for turn in body["messages"]):
         case 0:
-            return calling(("look", {"word": "a"}), ("answer", {"value": "yes"}))
+            return calling(("look", {"word": "a"}), ("answer", {"value": "yes"}), ("answers", {"value": "yes"}))
         case 1:
             return calling(("answer", {"value": "maybe"}))
         case _:
@@ -182,9 +182,11 @@ def test_in_tool_mode_the_answer_is_one_function_beside_the_others(home: Path) -
 
     assert ["look", "answer"] == [tool["function"]["name"] for tool in asked[0]["tools"]]
     assert "required" == asked[0]["tool_choice"]
-    assert ["A", "Error: give the answer when you have what the other functions return, and alone"] == [
-        turn["content"] for turn in asked[1]["messages"] if turn["role"] == "tool"
-    ]
+    assert [
+        "A",
+        "Error: give the answer when you have what the other functions return, and alone",
+        "Error: there is no function `answers`; there are: look, answer",
+    ] == [turn["content"] for turn in asked[1]["messages"] if turn["role"] == "tool"]
     assert "is not one of yes, no" in asked[2]["messages"][-1]["content"]
     assert [("no", 3)] == [(row["answer"], row["llmbatch_asks"]) for row in recorded.iter_rows()]
     assert recorded.rows.equals(replayed.rows)
