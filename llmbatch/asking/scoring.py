@@ -133,8 +133,8 @@ def with_logprobs(parameters: Mapping[str, Any], model: ResolvedModel) -> dict[s
     """
     if _refuses(model):
         return dict(parameters)
-    most = model.capabilities.alternatives or TOP_LOGPROBS
-    return {"logprobs": True, "top_logprobs": min(TOP_LOGPROBS, most), **parameters}
+    most = min(TOP_LOGPROBS, model.capabilities.most_alternatives)
+    return {"logprobs": True, "top_logprobs": most, **parameters}
 
 
 def _refuses(model: ResolvedModel) -> bool:

@@ -13,6 +13,7 @@ from llmbatch.call.values import Reply
 from llmbatch.capability import reading
 from llmbatch.capability.likelihoods import positions_of, support_of
 from llmbatch.capability.questions import (
+    ALTERNATIVES,
     BUILT_IN,
     FEWER_ALTERNATIVES,
     TOKENS,
@@ -67,6 +68,7 @@ def probe(model: str, defaults: Mapping[str, Any]) -> Probe:
         logprobs=logprobs,
         top_logprobs=top_logprobs,
         alternatives=alternatives,
+        most_alternatives=FEWER_ALTERNATIVES if _no(said["logprobs"]) else ALTERNATIVES,
         seed=seed,
         n=reading.n_support(said["n"]),
         stream_usage=reading.stream_support(said["stream_usage"]),

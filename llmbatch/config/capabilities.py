@@ -24,7 +24,7 @@ class Capabilities:
 
     `left_out` are the request parameters that it refuses, `ignored` those that it accepts and does not follow;
     `limit_name` is the name under which it takes the most tokens of an answer, `alternatives` how many tokens came with
-    their probabilities where twenty were asked for.
+    their probabilities where twenty were asked for, `most_alternatives` how many may be asked for.
     """
 
     json_schema: Support = "unknown"
@@ -33,6 +33,7 @@ class Capabilities:
     logprobs: LogprobSupport = "unknown"
     top_logprobs: Support = "unknown"
     alternatives: int = 0
+    most_alternatives: int = 20
     seed: Support = "unknown"
     n: Support = "unknown"
     stream_usage: Support = "unknown"

@@ -174,6 +174,11 @@ def test_the_request_asks_for_twenty_tokens_at_each_place_unless_the_model_refus
     assert (True, 20) == sent(probability_of="verdict")
     assert (True, 5) == sent(probability_of="verdict", extra_body={"top_logprobs": 5})
     assert (None, None) == sent(REFUSING, probability_of="verdict")
+    few_came, five_at_most = (
+        replace(MODEL, capabilities=each) for each in (Capabilities(alternatives=9), Capabilities(most_alternatives=5))
+    )
+    assert (True, 20) == sent(few_came, probability_of="verdict")  # at another place there may be more
+    assert (True, 5) == sent(five_at_most, probability_of="verdict")
 
 
 def test_what_is_not_drawn_at_the_temperature_that_is_sent_is_not_comparable() -> None:

@@ -140,6 +140,7 @@ def test_fewer_alternatives_are_asked_for_where_twenty_are_refused() -> None:
 
     found = probed(service)
     assert ("yes", "refused", 0) == (found.logprobs, found.top_logprobs, found.alternatives)
+    assert (20, 5) == (probed(Service(ALL)).most_alternatives, found.most_alternatives)
     assert [20, 5, None] == [body.get("top_logprobs") for body in service.heard if body.get("logprobs")][1:]
 
 
