@@ -56,9 +56,10 @@ class Prober:
         wanted, self._wanted = self._wanted, {}
         for service, model in wanted.items():
             self._making[service] = asyncio.ensure_future(self._make(model))
-        if self._making:
-            await asyncio.wait(self._making.values())
-        for making in self._making.values():
+        makings = list(self._making.values())  # more may begin meanwhile, for who waits for those
+        if makings:
+            await asyncio.wait(makings)
+        for making in makings:
             making.result()
 
     async def _make(self, model: ResolvedModel) -> None:

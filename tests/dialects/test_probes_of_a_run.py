@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
+import llmbatch
 from tests.dialects.conftest import MakeStudy
 from tests.dialects.test_probed import events
 from tests.support.dialects import VLLM, DeepSeek, Heard, OpenAIReasoning, Said, Service, serving
+from tests.support.project import Project
+from tests.support.scripted import ScriptedModel, said
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.system
@@ -251,3 +256,45 @@ def test_what_a_task_asks_by_itself_before_it_asks_is_no_answer_that_a_probe_com
     assert (0, ["ok", "ok"], {"json_object"}) == (code, rows["llmbatch_status"].to_list(), set(rows["llmbatch_mode"]))
     assert 0 == made.run("--offline")
     assert rows.equals(made.rows())
+
+
+TWO_MODELS = """
+from typing import Any, Literal
+from llmbatch import Answer, Ask, task
+
+@task(samples=[{"id": "c"}, {"id": "d"}], id="id")
+async def classify(sample: dict[str, Any], ask: Ask) -> Answer[Literal["yes", "no"]]:
+    first = await ask("first {id}", sample)
+    return await ask(Literal["yes", "no"], "{id} " + first.value, sample, model="service/" + sample["id"])
+"""
+
+
+def test_a_case_waits_for_no_probe_that_began_after_its_own(tmp_path: Path) -> None:
+    """The probe of one model is on its way when that of another begins, and ends before it."""
+    is_probed = {"c": Event(), "d": Event()}
+    c_is_asked = Event()
+
+    def script(path: str, body: dict[str, Any]) -> Any:
+        model, text = body["model"], str(body["messages"][-1]["content"])
+        if text == "first d":
+            is_probed["c"].wait(30)
+        elif model == "c":
+            is_probed["c"].set()
+            is_probed["d"].wait(30)
+            if text.startswith("c fine"):
+                c_is_asked.set()
+        elif model == "d":
+            is_probed["d"].set()
+            c_is_asked.wait(30)
+        return said("fine" if model == "m" else '{"value": "yes"}')
+
+    with ScriptedModel(script) as service:
+        project = Project(tmp_path, service.base_url)
+        project.write_experiment(TWO_MODELS)
+        (tmp_path / "llmbatch.toml").write_text(
+            f'model = "service/m"\n[endpoints.service]\nbase_url = "{service.base_url}"\nmodels.m.probe = false\n'
+        )
+        ran = llmbatch.run(tmp_path / "experiments" / "study.py", record_mode="new_episodes")
+
+    assert c_is_asked.is_set()
+    assert ["ok", "ok"] == ran.rows["llmbatch_status"].to_list()
