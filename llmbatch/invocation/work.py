@@ -301,8 +301,13 @@ class Work:
         return ExitCode.NO_ANSWER if self.without_answer else ExitCode.FINE
 
 
+_PLACES_WITHOUT_A_FILE = ("messages[", "inline prompt")
+
+
 def _with_what_the_run_knows(error: AuthorError, case: Case) -> AuthorError:
     """Say of an error that the rehearsal of a case met whose it is, and that nothing was paid."""
+    if error.place is not None and error.place.startswith(_PLACES_WITHOUT_A_FILE):
+        error.details = {"task": f"{case.task.name}, {case.task.place}", **error.details}
     error.place = error.place or case.task.place
     if "fix" in error.details:
         error.details["fix"] += "; no call was made"

@@ -242,3 +242,25 @@ def test_a_conversation_does_not_go_on_over_a_turn_that_a_service_could_not_answ
 
     assert (1, ["server_error"]) == (asked, failed.rows["llmbatch_status"].to_list())
     assert ([2, 2, 4], ["fine"]) == (turns, good.rows["answer"].to_list())
+
+
+def test_a_file_that_is_not_there_is_named_with_the_task_that_sends_it(tmp_path: Path) -> None:
+    """The place inside a message says nothing of the file that the message is written in."""
+    with ScriptedModel(lambda path, body: said("fine")) as model:
+        project = Project(tmp_path, model.base_url)
+        project.configure('model = "service/m"')
+        project.write_experiment(
+            TALK.partition("async def mistaken")[0]
+            + """
+async def looks(sample: dict[str, Any], ask: Ask) -> Answer[str]:
+    from pathlib import Path
+    return await ask([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": Path("no.png")}}]}])
+"""
+        )
+        with pytest.raises(llmbatch.LlmbatchError, match=r"no file 'no\.png'") as raised:
+            llmbatch.run(project.root / "experiments" / "study.py", record_mode="new_episodes")
+
+    assert "messages[0].content[0].image_url.url" == raised.value.place
+    assert raised.value.details["task"].startswith("looks, ")
+    assert "study.py:" in raised.value.details["task"]
+    assert [] == model.asked
