@@ -87,6 +87,10 @@ class _Builder:
             return self._reference(schema, path)
         if REFUSED in schema:
             raise NotStrictError(path, *schema[REFUSED])
+        if schema.get("writeOnly"):
+            raise NotStrictError(
+                path, "it is a secret, of which a row shows nothing but stars", "write str in its place"
+            )
         made: JsonSchema = {}
         if "const" in schema:
             schema = {**schema, "enum": [schema["const"]]}

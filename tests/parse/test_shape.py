@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Optional, get_args
 
 import orjson
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, computed_field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema, computed_field
 from typing_extensions import TypedDict
 
 from llmbatch.config import StructuredMode
@@ -295,6 +295,7 @@ class Hooked:
         (Nobody, "Nobody", "Enum without members"),
         (list[Nobody], "answer[]", "Enum without members"),
         (Literal[()], "answer", "cannot be the shape"),
+        (list[SecretStr], "answer[]", "nothing but stars"),
         (Hooked, "Hooked", "cannot be the shape"),
         (Annotated[int, WithJsonSchema({"$ref": "#/elsewhere"})], "answer", "cannot be the shape"),
     ],
