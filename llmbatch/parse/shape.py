@@ -16,6 +16,7 @@ from typing_extensions import TypeForm
 
 from llmbatch.config.values import StructuredMode
 from llmbatch.errors import TaskError
+from llmbatch.parse.form import form_of
 from llmbatch.parse.json_schema import json_schema_of
 from llmbatch.parse.label_rules import RULES, check_rules
 from llmbatch.parse.labels import Labels, labels_of
@@ -224,4 +225,7 @@ def _columns(tp: Any, adapter: TypeAdapter[Any], strict: JsonSchema) -> tuple[tu
 
 def _instruction(schema: JsonSchema) -> str:
     compact = orjson.dumps(schema).decode()
-    return f"Answer with one JSON object that fits this JSON schema, and with nothing else:\n{compact}"
+    return (
+        f"The JSON schema of the answer:\n{compact}\n\n"
+        f"Answer with one JSON object of this form, filled in, and with nothing else:\n{form_of(schema)}"
+    )

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from llmbatch.config import StructuredMode
 from llmbatch.errors import TaskError
+from llmbatch.parse.form import form_of
 from llmbatch.parse.shape import shape_of
 
 
@@ -191,7 +192,11 @@ def test_the_shape_is_put_into_words_where_nothing_else_tells_the_model() -> Non
     """JSON mode and text know no schema."""
     shape = shape_of(Verdict)
 
-    words = f"Answer with one JSON object that fits this JSON schema, and with nothing else:\n{GOLDEN[0][1]}"
+    form = form_of(shape.json_schema)
+    words = (
+        f"The JSON schema of the answer:\n{GOLDEN[0][1]}\n\n"
+        f"Answer with one JSON object of this form, filled in, and with nothing else:\n{form}"
+    )
     assert [words, words, "", ""] == [
         shape.instruction_in(mode) for mode in ("json_object", "text", "json_schema", "tool")
     ]

@@ -12,7 +12,7 @@ import orjson
 from llmbatch.config import StructuredMode
 
 _SCRIPT = re.compile(r"\[\[([a-z0-9 _-]+)\]\]")
-_WORDS = "fits this JSON schema"
+_WORDS = "The JSON schema of the answer:\n"
 
 
 class Heard(NamedTuple):
@@ -60,8 +60,8 @@ class Heard(NamedTuple):
                 return sent["schema"] if isinstance(sent, dict) and "schema" in sent else None
             case "tool":
                 return self.body["tools"][0]["function"]["parameters"]  # type: ignore[no-any-return]
-        line = self.text.rpartition("\n")[2]
-        return orjson.loads(line) if self.is_in_words and line[:1] == "{" else None
+        line = self.text.rpartition(_WORDS)[2].partition("\n")[0]
+        return orjson.loads(line) if self.is_in_words else None
 
 
 def heard(method: str, target: str, headers: Mapping[str, str], payload: bytes) -> Heard:
