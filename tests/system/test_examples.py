@@ -15,7 +15,7 @@ from llmbatch.cassette.upkeep.secrets import secrets_of
 from llmbatch.report.terminal import print_tables
 
 ROOT = Path(__file__).parents[2]
-CASES = {"generate_inputs": 50, "issue_triage": 32, "review_usefulness": 96, "self_consistency": 150}
+CASES = {"generate_inputs": 50, "issue_triage": 48, "review_usefulness": 96, "self_consistency": 150}
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -79,7 +79,7 @@ def test_the_cassette_is_sound_and_holds_no_secret(example: str) -> None:
     ("file", "rows", "labels"),
     [
         ("functions", 25, []),
-        ("issues", 16, [4, 4, 4, 4]),
+        ("issues", 24, [6, 6, 6, 6]),
         ("known_issues", 12, []),
         ("problems", 30, []),
         ("review_comments", 48, [24, 24]),
