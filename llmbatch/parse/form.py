@@ -1,6 +1,7 @@
 """The schema of an answer as a form to fill in, for models that are told it in words.
 
-A small model that sees a schema alone tends to give the schema back; beside a form it fills the form in.
+A small model that sees a schema alone gives the schema back, and one that sees an example gives the example's values
+back; a gap it fills in.
 """
 
 from __future__ import annotations
@@ -11,38 +12,49 @@ from typing import Any
 
 from llmbatch.parse.strict import JsonSchema
 
-_PLACEHOLDERS: Mapping[str, Any] = {"string": "...", "integer": 0, "number": 0.0, "boolean": True, "null": None}
+_GAPS: Mapping[str, str] = {
+    "string": '"<text>"',
+    "integer": "<whole number>",
+    "number": "<number>",
+    "boolean": "<true or false>",
+    "null": "null",
+}
 _REF = "#/$defs/"
 
 
 def form_of(schema: JsonSchema) -> str:
-    """Return JSON of the schema's shape on one line: labels as `a | b`, other values as placeholders.
+    """Return the schema's shape on one line, JSON but for its gaps: `"<a or b>"` for labels, `<number>` and the like.
 
-    Of several shapes that a value may have it shows the first that is not null, and a shape inside itself as null
-    or an empty list.
+    The shapes that a value may have are joined by `or`; a shape inside itself stands as `<...>`.
     """
-    return json.dumps(_form(schema, schema.get("$defs", {}), ()), ensure_ascii=False)
+    return _form(schema, schema.get("$defs", {}), ())
 
 
-def _form(node: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]) -> Any:
+def _form(node: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]) -> str:
     if "$ref" in node:
         name = node["$ref"].removeprefix(_REF)
-        return None if name in inside else _form(definitions[name], definitions, (*inside, name))
+        return "<...>" if name in inside else _form(definitions[name], definitions, (*inside, name))
     if "enum" in node:
         return _labels(node["enum"])
     if "anyOf" in node:
-        options = [_form(option, definitions, inside) for option in node["anyOf"]]
-        return next((option for option in options if option is not None), None)
+        return " or ".join(dict.fromkeys(_form(option, definitions, inside) for option in node["anyOf"]))
     if node["type"] == "object":
-        return {name: _form(inner, definitions, inside) for name, inner in node["properties"].items()}
+        members = (
+            f"{_quoted(name)}: {_form(inner, definitions, inside)}" for name, inner in node["properties"].items()
+        )
+        return f"{{{', '.join(members)}}}"
     if node["type"] == "array":
-        item = _form(node["items"], definitions, inside)
-        return [] if item is None else [item]
-    return _PLACEHOLDERS[node["type"]]
+        return f"[{_form(node['items'], definitions, inside)}, ...]"
+    return _GAPS[node["type"]]
 
 
-def _labels(values: list[Any]) -> Any:
-    """Return all labels where they are text; of others the first, since a list of them in quotes would be text."""
+def _labels(values: list[Any]) -> str:
+    if len(values) == 1:
+        return _quoted(values[0])
     if all(isinstance(value, str) for value in values):
-        return " | ".join(values)
-    return values[0]
+        return _quoted(f"<{' or '.join(values)}>")
+    return f"<{' or '.join(map(_quoted, values))}>"
+
+
+def _quoted(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -225,7 +225,5 @@ def _columns(tp: Any, adapter: TypeAdapter[Any], strict: JsonSchema) -> tuple[tu
 
 def _instruction(schema: JsonSchema) -> str:
     compact = orjson.dumps(schema).decode()
-    return (
-        f"The JSON schema of the answer:\n{compact}\n\n"
-        f"Answer with one JSON object of this form, filled in, and with nothing else:\n{form_of(schema)}"
-    )
+    task = "Answer with one JSON object of this form, with each <...> filled in, and with nothing else:"
+    return f"The JSON schema of the answer:\n{compact}\n\n{task}\n{form_of(schema)}"

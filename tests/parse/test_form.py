@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import IntEnum
 from typing import Any, Literal
 
@@ -27,44 +26,32 @@ class Node(BaseModel):
 class Report(BaseModel):
     summary: str
     category: Literal["corrective", "adaptive"] = Field(alias="kind")
-    level: Level
     sure: float
-    breaking: bool
-    ticket: str | None
     tags: list[str]
 
 
 @pytest.mark.parametrize(
     ("shape", "form"),
     [
-        (Literal["yes", "no"], {"value": "yes | no"}),
-        (int, {"value": 0}),
-        (list[bool], {"value": [True]}),
-        (int | str, {"value": 0}),
+        (Literal["yes", "no"], '{"value": "<yes or no>"}'),
+        (Level, '{"value": <1 or 2>}'),
+        (Literal["only"], '{"value": "only"}'),
+        (int, '{"value": <whole number>}'),
+        (list[bool], '{"value": [<true or false>, ...]}'),
+        (int | str | None, '{"value": <whole number> or "<text>" or null}'),
         (
             Report,
-            {
-                "summary": "...",
-                "kind": "corrective | adaptive",
-                "level": 1,
-                "sure": 0.0,
-                "breaking": True,
-                "ticket": "...",
-                "tags": ["..."],
-            },
+            '{"summary": "<text>", "kind": "<corrective or adaptive>", "sure": <number>, "tags": ["<text>", ...]}',
         ),
     ],
 )
-def test_a_form_names_each_member_and_what_may_stand_there(shape: Any, form: object) -> None:
+def test_a_form_names_each_member_and_what_may_stand_there(shape: Any, form: str) -> None:
     """In the order of the schema, by the names that the model is to write."""
-    filled = json.loads(form_of(shape_of(shape).json_schema))
-
-    assert [form, list(form)] == [filled, list(filled)]  # type: ignore[call-overload]
+    assert form == form_of(shape_of(shape).json_schema)
 
 
 def test_a_shape_inside_itself_ends() -> None:
     """What is in words cannot go on for ever."""
-    form = json.loads(form_of(shape_of(Node).json_schema))
-
-    assert form["name"] == "..."
-    assert len(json.dumps(form)) < 200
+    assert '{"name": "<text>", "children": [<...>, ...], "parent": <...> or null}' in form_of(
+        shape_of(Node).json_schema
+    )

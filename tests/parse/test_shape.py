@@ -195,7 +195,7 @@ def test_the_shape_is_put_into_words_where_nothing_else_tells_the_model() -> Non
     form = form_of(shape.json_schema)
     words = (
         f"The JSON schema of the answer:\n{GOLDEN[0][1]}\n\n"
-        f"Answer with one JSON object of this form, filled in, and with nothing else:\n{form}"
+        f"Answer with one JSON object of this form, with each <...> filled in, and with nothing else:\n{form}"
     )
     assert [words, words, "", ""] == [
         shape.instruction_in(mode) for mode in ("json_object", "text", "json_schema", "tool")
