@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from llmbatch.call.values import Reply
 from llmbatch.config.capabilities import LogprobSupport
@@ -87,7 +87,10 @@ def _chance(position: Position, token: str) -> float:
     return math.exp(position.alternatives.get(token, -math.inf))
 
 
-def _position(entry: Mapping[str, Any]) -> Position:
+def _position(entry: object) -> Position:
+    if not isinstance(entry, dict):
+        msg = f"{entry!r} is no token of an answer"
+        raise TypeError(msg)
     listed = entry.get("top_logprobs") or ()
     alternatives: dict[str, float] = {}
     for each in listed:

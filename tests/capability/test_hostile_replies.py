@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmbatch.call.values import Reply
@@ -45,6 +45,9 @@ def spoilt(document: Any, path: list[int], value: Any) -> Any:
 
 @settings(max_examples=60, deadline=None)
 @given(spoils=st.lists(replies(), min_size=3, max_size=12))
+@example(
+    spoils=[*[("good", b"", 200, [0], None)] * 4, ("value", b"", 200, [1, 0, 3, 0, 0], None)]
+)  # a null for a token
 def test_a_probe_comes_to_facts_whatever_is_replied(spoils: list[Any]) -> None:
     """And says them in words."""
     service, asked = Service(ALL), itertools.count()
