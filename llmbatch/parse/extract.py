@@ -7,6 +7,7 @@ costs no more than its length.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -95,6 +96,18 @@ def shortened(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def written(value: Any) -> str:
+    """Return a value as JSON text; a number that is no JSON becomes null, which no number is."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer beyond 64 bits: a model writes what it likes
+        pass
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return "null"
+
+
 def _parse(text: str) -> tuple[Any] | None:
     """Return the value in a tuple of its own, so that `null` is not taken for no value."""
     if not text or _is_too_deep(text):
@@ -157,7 +170,7 @@ def _from_prose(said: str, start: re.Pattern[str]) -> Extracted | Failure:
     if not spans:
         return Failure(FailureKind.PARSE_ERROR, f"the answer holds no JSON: {shown(said)}")
     if (repaired := repair_json(spans[-1])) is not None:
-        return Extracted(repaired, "repaired", orjson.dumps(repaired).decode())
+        return Extracted(repaired, "repaired", written(repaired))
     return Failure(FailureKind.PARSE_ERROR, f"the answer holds broken JSON: {shown(spans[-1])}")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
-
-import orjson
 
 from llmbatch.parse.strict import resolve
 
@@ -33,4 +32,4 @@ def labels_of(node: Mapping[str, Any], root: Mapping[str, Any]) -> Labels:
 
 def spelled(value: Any) -> str:
     """Return a label as it is written without quotes."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

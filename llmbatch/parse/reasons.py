@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.parse.extract import shortened, shown
-from llmbatch.parse.labels import labels_of, spelled
+from llmbatch.parse.labels import labels_of
 from llmbatch.parse.naming import ANSWER
 from llmbatch.parse.normalise import Change
 from llmbatch.parse.shape import VALUE, Shape
@@ -92,7 +92,7 @@ def refusal_of(error: ValidationError, shape: Asked) -> Failure:
         phrases.append(f"and {len(errors) - _MOST} more")
     message = "; ".join(phrases)
     if all(entry["type"] in _LABEL_ERRORS and isinstance(entry["input"], _SAYABLE) for entry in errors):
-        return Failure(FailureKind.OUT_OF_LABEL, message, shortened(spelled(errors[0]["input"])))
+        return Failure(FailureKind.OUT_OF_LABEL, message, _said(errors[0]["input"]))
     return Failure(FailureKind.INVALID_ANSWER, message, str(errors[0]["type"]))
 
 
@@ -118,6 +118,10 @@ def show_value(value: Any) -> str:
     except TypeError:
         text = repr(value)
     return shortened(text)
+
+
+def _said(value: Any) -> str:
+    return shortened(value) if isinstance(value, str) else show_value(value)
 
 
 def _phrase(entry: Mapping[str, Any], shape: Asked) -> str:

@@ -17,7 +17,7 @@ from llmbatch.call.failure import Failure, FailureKind
 from llmbatch.config.values import StructuredMode
 from llmbatch.errors import AnswerError
 from llmbatch.parse.completion import Completion
-from llmbatch.parse.extract import Extracted, How, extract_json, shown, without_thoughts
+from llmbatch.parse.extract import Extracted, How, extract_json, shown, without_thoughts, written
 from llmbatch.parse.naming import ANSWER
 from llmbatch.parse.normalise import Change, label_of_word, with_exact_labels
 from llmbatch.parse.reasons import refusal_of, show_changes, word_refused
@@ -154,7 +154,7 @@ def _as_word(shape: Shape[Any], text: str) -> Parsed[Any] | Failure | None:
     if label is None:
         return word_refused(word, shape) if _is_one_word(word, text, list(values)) else None
     value = {VALUE: values[label]}
-    found = _validated(shape, Extracted(value, "exact", _dumped(value)))
+    found = _validated(shape, Extracted(value, "exact", written(value)))
     changes = [] if label in (line, word) else [Change((VALUE,), word, label)]
     return Parsed(found.value, "word", show_changes(changes, shape)) if isinstance(found, Parsed) else None
 
@@ -175,7 +175,7 @@ def _validated(shape: Shape[Any], extracted: Extracted) -> Parsed[Any] | Failure
         value, source = {VALUE: value}, f'{{"{VALUE}":{source}}}'
     exact, changes = with_exact_labels(value, shape.reading_schema)
     refused: Exception | None = None
-    for candidate, made in [(source, []), (_dumped(exact), changes)][: 2 if changes else 1]:
+    for candidate, made in [(source, []), (written(exact), changes)][: 2 if changes else 1]:
         try:
             return Parsed(shape.validate_json(candidate), extracted.how, show_changes(made, shape))
         except Exception as error:  # noqa: BLE001 - the author's validators may raise anything; the run goes on
@@ -215,7 +215,3 @@ def _is_whole(parsed: Parsed[Any] | Failure, shape: Shape[Any], text: str) -> bo
 def _last_line(text: str) -> str:
     lines = [line for line in without_thoughts(text).splitlines() if line.strip(_AROUND_A_WORD)]
     return lines[-1].strip() if lines else ""
-
-
-def _dumped(value: Any) -> str:
-    return orjson.dumps(value).decode()

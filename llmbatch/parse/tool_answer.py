@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import orjson
-
 from llmbatch.parse.body import json_text
 from llmbatch.parse.completion import Completion
-from llmbatch.parse.extract import Extracted
+from llmbatch.parse.extract import Extracted, written
 
 
 def answered_by_tool(completion: Completion, name: str) -> Completion:
@@ -37,7 +35,7 @@ def without_call(extracted: Extracted, fields: Sequence[str]) -> Extracted:
     for name in ("arguments", "parameters"):
         arguments = value.get(name)
         if type(arguments) is dict and name not in fields:
-            return Extracted(arguments, "embedded", orjson.dumps(arguments).decode())
+            return Extracted(arguments, "embedded", written(arguments))
     return extracted
 
 

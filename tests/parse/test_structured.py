@@ -383,3 +383,13 @@ def test_constraints_of_the_type_are_enforced_though_they_are_not_sent() -> None
     """Ranges and validators are dropped from the schema only."""
     assert parsed(Annotated[int, AfterValidator(even)], "2") == (2, "exact")
     assert failed(Annotated[int, AfterValidator(even)], said("3")).message == "the answer: 3: odd, and even is wanted"
+
+
+@pytest.mark.parametrize("tp", [int, float, list[int], Literal[1, 2], Literal["a", "b"]])
+@pytest.mark.parametrize("number", ["2" + "0" * 19, "-" + "9" * 60, "1e999", "NaN"])
+def test_a_number_of_any_size_is_read_or_refused(tp: Any, number: str) -> None:
+    """Also where the text has to be repaired: what JSON libraries bound, a model does not."""
+    for text in (number, f'{{"value": {number}}}', f'{{"value": {number},}}', f"so: {{'value': {number},}}"):
+        read = parse_answer(shape_of(tp), said(text), "text")
+
+        assert isinstance(read, Failure) or float(read.value) == float(number)
