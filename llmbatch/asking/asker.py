@@ -117,7 +117,7 @@ class Asker:
         key = call_key(digest, repeat, ordinal)
         reasks, functions = 0, NO_TOOLS
         if options:
-            reasks = int(options.get("reasks", 0))
+            reasks = options.get("reasks", 0)
             if manner.tools:
                 functions = dict(zip(manner.tools, options["tools"], strict=True))
         return question_of((manner, way.origin, messages, written, digest, repeat, ordinal, key, reasks, 0, functions))

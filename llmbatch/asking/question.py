@@ -106,6 +106,9 @@ def read_arguments(positional: tuple[Any, ...], options: Mapping[str, Any]) -> A
             near = difflib.get_close_matches(name, OPTIONS, n=1)
             fix = f"write {near[0]}=" if near else "put it into extra_body={...} to send it as it is"
             raise TaskError(f"ask has no option `{name}`", known=", ".join(OPTIONS), fix=fix)
+    reasks = options.get("reasks", 0)
+    if type(reasks) is not int or reasks < 0:
+        raise TaskError(f"reasks is {reasks!r}, not a number of times", fix="give a whole number of 0 or more")
     shape: Any = str
     rest = positional
     if positional and (isinstance(positional[0], type) or not _is_prompt(positional[0])):

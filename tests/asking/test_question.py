@@ -91,6 +91,13 @@ def test_options_stand_over_the_defaults_of_the_endpoint() -> None:
     assert "max_tokens" not in request
 
 
+@pytest.mark.parametrize("reasks", [-1, "2", 1.5, True, None])
+def test_a_number_of_re_asks_that_is_none_is_refused(reasks: object) -> None:
+    """Taken for 0 or 1 it would change what is paid without a word."""
+    with pytest.raises(TaskError, match="reasks is"):
+        read_arguments(("Which?",), {"reasks": reasks})
+
+
 def test_an_unknown_option_is_named_with_the_nearest() -> None:
     """A misspelt option would silently change what is asked."""
     with pytest.raises(TaskError, match="`temprature`") as raised:
