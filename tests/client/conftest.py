@@ -1,22 +1,5 @@
-"""One fault server for the tests of this room."""
+"""One fault server for the tests of each file of this room."""
 
-from __future__ import annotations
+from tests.support.served import running, server
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.support.fault_server import FaultServer
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: FaultServer) -> FaultServer:
-    """The module's server with its counters at nought."""
-    running.reset()
-    return running
+__all__ = ["running", "server"]

@@ -9,21 +9,9 @@ import pytest
 
 from llmbatch.cassette.recording.recorder import recording
 from llmbatch.cassette.store import Store
-from tests.support.fault_server import FaultServer
+from tests.support.served import running, server
 
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[FaultServer]:
-    """A server for the tests of one file."""
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: FaultServer) -> FaultServer:
-    """That server, its counters at nought."""
-    running.reset()
-    return running
+__all__ = ["running", "server", "store"]
 
 
 @pytest.fixture
